@@ -1,0 +1,3 @@
+//! The one binary: every subcommand is one file under `commands/`.
+
+fn main() {}
