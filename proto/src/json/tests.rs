@@ -1,0 +1,5 @@
+//! The mapping against texts of an unmodified Mesos.
+
+mod errors;
+mod reading;
+mod writing;

@@ -1,0 +1,172 @@
+//! Binary decoding as proto2 means it: a message without its required fields is refused. prost alone would put empty
+//! values there.
+//!
+//! Unlike Mesos, text that is not UTF-8 is refused too.
+
+use prost::Message;
+use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
+
+use crate::json::JsonMessage;
+use crate::table::{EnumTable, FieldTable, Kind, MessageTable, Shape};
+
+/// Messages inside each other; prost's own limit.
+const MAX_DEPTH: usize = 100;
+
+/// A body that is not the message it should be. The text is that of Mesos; [`DecodeError::missing`] and the source say
+/// more for logs.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("Failed to parse body into {message} protobuf")]
+pub struct DecodeError {
+    message: String,
+    missing: Vec<String>,
+    source: Option<prost::DecodeError>,
+}
+
+impl DecodeError {
+    /// The required fields that the body lacks, with their paths (`tasks[0].task_id`); empty if it is malformed.
+    pub fn missing(&self) -> &[String] {
+        &self.missing
+    }
+}
+
+/// Decodes a message; `message_label` is its name in the error text (`Call`).
+///
+/// # Errors
+/// The body is malformed, nested deeper than 100 messages, or lacks required fields.
+pub fn decode<T: Message + Default + JsonMessage>(body: &[u8], message_label: &str) -> Result<T, DecodeError> {
+    let fail = |missing, source| DecodeError {
+        message: message_label.to_owned(),
+        missing,
+        source,
+    };
+    let message = T::decode(body).map_err(|error| fail(Vec::new(), Some(error)))?;
+    match missing_required(message.table(), body) {
+        Ok(missing) if missing.is_empty() => Ok(message),
+        Ok(missing) => Err(fail(missing, None)),
+        Err(error) => Err(fail(Vec::new(), Some(error))),
+    }
+}
+
+fn missing_required(table: &MessageTable, body: &[u8]) -> Result<Vec<String>, prost::DecodeError> {
+    let mut walk = Walk {
+        path: Vec::new(),
+        missing: Vec::new(),
+    };
+    walk.message(table, body)?;
+    Ok(walk.missing)
+}
+
+/// One step from a message into a field, with the index if it is repeated.
+type Step = (&'static str, Option<usize>);
+
+struct Walk {
+    path: Vec<Step>,
+    missing: Vec<String>,
+}
+
+impl Walk {
+    fn message(&mut self, table: &MessageTable, body: &[u8]) -> Result<(), prost::DecodeError> {
+        if table.fields.is_empty() || self.path.len() > MAX_DEPTH {
+            return Ok(());
+        }
+        let own_missing_at = self.missing.len();
+        let mut present: u64 = 0;
+        // Singular messages are merged if they occur again, which is what their bytes one after the other mean.
+        let mut singular: Vec<(&FieldTable, &MessageTable, Vec<&[u8]>)> = Vec::new();
+        let mut counts: Vec<(u32, usize)> = Vec::new();
+        let mut rest = body;
+        while !rest.is_empty() {
+            let (number, wire_type) = decode_key(&mut rest)?;
+            let Some((index, field)) = table
+                .fields
+                .iter()
+                .enumerate()
+                .find(|(_, field)| field.number == number)
+            else {
+                skip_field(wire_type, number, &mut rest, DecodeContext::default())?;
+                continue;
+            };
+            let before = rest;
+            skip_field(wire_type, number, &mut rest, DecodeContext::default())?;
+            let value = before.get(..before.len() - rest.len()).unwrap_or(&[]);
+            if !is_unknown_enum(&field.kind, wire_type, value) {
+                present |= 1 << index;
+            }
+            let Kind::Message(nested) = field.kind else { continue };
+            let content = without_length(value)?;
+            if field.shape == Shape::Single {
+                match singular.iter_mut().find(|(known, ..)| known.number == number) {
+                    Some((_, _, parts)) => parts.push(content),
+                    None => singular.push((field, nested, vec![content])),
+                }
+            } else {
+                let element = next_index(&mut counts, number);
+                self.nested((field.name, Some(element)), nested, content)?;
+            }
+        }
+        for (field, nested, parts) in singular {
+            match parts.as_slice() {
+                [content] => self.nested((field.name, None), nested, content)?,
+                parts => self.nested((field.name, None), nested, &parts.concat())?,
+            }
+        }
+        let own = table
+            .fields
+            .iter()
+            .enumerate()
+            .filter(|(index, field)| field.required && present & 1 << index == 0);
+        let own: Vec<String> = own.map(|(_, field)| self.path_of(field.name)).collect();
+        self.missing.splice(own_missing_at..own_missing_at, own);
+        Ok(())
+    }
+
+    fn nested(&mut self, step: Step, table: &MessageTable, content: &[u8]) -> Result<(), prost::DecodeError> {
+        self.path.push(step);
+        let result = self.message(table, content);
+        self.path.pop();
+        result
+    }
+
+    fn path_of(&self, field: &str) -> String {
+        let mut path = String::new();
+        for (name, index) in &self.path {
+            path.push_str(name);
+            if let Some(index) = index {
+                path.push_str(&format!("[{index}]"));
+            }
+            path.push('.');
+        }
+        path + field
+    }
+}
+
+/// The content of a length-delimited field; prost has already checked that the field is one.
+fn without_length(value: &[u8]) -> Result<&[u8], prost::DecodeError> {
+    let mut content = value;
+    decode_varint(&mut content)?;
+    Ok(content)
+}
+
+fn is_unknown_enum(kind: &Kind, wire_type: WireType, value: &[u8]) -> bool {
+    let known = |table: &EnumTable, mut value: &[u8]| {
+        // Enum numbers are 32-bit; longer varints are cut like any int32.
+        decode_varint(&mut value).is_ok_and(|number| table.name(number as i32).is_some())
+    };
+    matches!(kind, Kind::Enum(table) if wire_type == WireType::Varint && !known(table, value))
+}
+
+fn next_index(counts: &mut Vec<(u32, usize)>, number: u32) -> usize {
+    match counts.iter_mut().find(|(known, _)| *known == number) {
+        Some((_, count)) => {
+            *count += 1;
+            *count
+        }
+        None => {
+            counts.push((number, 0));
+            0
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
