@@ -1,0 +1,76 @@
+//! The replicated state: everything that has to survive the death of a leader. It changes only by [`Registry::apply`].
+//!
+//! Built of persistent maps with values behind `Arc`: a clone takes a microsecond and shares everything, so snapshots and
+//! reads never stop `apply`. All maps are ordered, because their order can be observed.
+//!
+//! Invariants (checked by [`Registry::check_invariants`], see `invariants.rs`):
+//! * an agent is admitted, unreachable or gone, never two of these;
+//! * every task that is not completed belongs to a known framework and an admitted agent, or is in its framework's
+//!   unreachable list; a task id of a framework is live or unreachable at most once;
+//! * a terminal task never becomes non-terminal;
+//! * an agent's used resources are the sum over its executors and its tasks that have not ended;
+//! * bounded lists stay within their bounds, ids never repeat, the clock never runs backwards.
+
+mod accessors;
+mod agent;
+mod apply;
+mod cluster;
+mod executor;
+mod framework;
+mod history;
+mod ring;
+mod store;
+mod task;
+
+use std::sync::Arc;
+
+use imbl::{OrdMap, OrdSet};
+
+pub use agent::{Agent, AgentRecord, GoneAgent, UnreachableAgent};
+pub use cluster::{Cluster, LeaderRecord};
+pub use executor::Executor;
+pub use framework::{CompletedFramework, Framework};
+pub use history::History;
+pub use ring::Ring;
+pub use task::{GroupLaunch, KillRequest, Launch, STATUSES_PER_TASK_MAX, Task, is_terminal, uuid_bytes};
+
+use crate::ids::{AgentId, FrameworkId, TaskId};
+
+/// Removed frameworks that are remembered and refused, as many as Mesos keeps (`--max_completed_frameworks`).
+pub const COMPLETED_FRAMEWORKS_MAX: usize = 50;
+/// Completed tasks kept per framework, as many as Mesos keeps (`--max_completed_tasks_per_framework`).
+pub const COMPLETED_TASKS_PER_FRAMEWORK_MAX: usize = 1000;
+/// Unreachable tasks kept per framework, as many as Mesos keeps (`--max_unreachable_tasks_per_framework`).
+pub const UNREACHABLE_TASKS_PER_FRAMEWORK_MAX: usize = 1000;
+/// Unreachable agents kept, as many as Mesos keeps (`--registry_max_agent_count`).
+pub const UNREACHABLE_AGENTS_MAX: usize = 102_400;
+/// Gone agents kept, as many as Mesos keeps (`--registry_max_agent_count`).
+pub const GONE_AGENTS_MAX: usize = 102_400;
+
+/// Where in the log a command stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// Raft term.
+    pub term: u64,
+    /// Log index.
+    pub index: u64,
+}
+
+/// The whole replicated state.
+#[derive(Clone, Debug, Default)]
+pub struct Registry {
+    cluster: Arc<Cluster>,
+    frameworks: OrdMap<FrameworkId, Arc<Framework>>,
+    completed_frameworks: Ring<FrameworkId, CompletedFramework>,
+    agents: OrdMap<AgentId, Arc<Agent>>,
+    unreachable_agents: Ring<AgentId, UnreachableAgent>,
+    gone_agents: Ring<AgentId, GoneAgent>,
+    /// Live tasks: on admitted agents, ended ones until their framework acknowledged.
+    tasks: OrdMap<(FrameworkId, TaskId), Arc<Task>>,
+    /// Index of `tasks`.
+    tasks_by_agent: OrdSet<(AgentId, FrameworkId, TaskId)>,
+    /// Unreachable and completed tasks of known and completed frameworks.
+    histories: OrdMap<FrameworkId, Arc<History>>,
+    /// Sum over the hashes of all records; see `hash.rs`.
+    state_hash: u128,
+}

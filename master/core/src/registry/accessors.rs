@@ -1,0 +1,151 @@
+//! Lookups. All of them are cheap, all iterators are in id order unless they say otherwise.
+
+use std::sync::Arc;
+
+use crate::command::UuidBytes;
+use crate::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
+use crate::registry::{
+    Agent, Cluster, CompletedFramework, Executor, Framework, GoneAgent, History, Registry, Task, UnreachableAgent,
+    is_terminal,
+};
+
+impl Registry {
+    /// Name, counters, clock, leader.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// A framework that was not removed.
+    pub fn framework(&self, id: &FrameworkId) -> Option<&Arc<Framework>> {
+        self.frameworks.get(id)
+    }
+
+    /// Frameworks that were not removed.
+    pub fn frameworks(&self) -> impl DoubleEndedIterator<Item = &Arc<Framework>> {
+        self.frameworks.values()
+    }
+
+    /// The framework was removed; its id is refused.
+    pub fn is_completed_framework(&self, id: &FrameworkId) -> bool {
+        self.completed_frameworks.get(id).is_some()
+    }
+
+    /// A removed framework.
+    pub fn completed_framework(&self, id: &FrameworkId) -> Option<&Arc<CompletedFramework>> {
+        self.completed_frameworks.get(id)
+    }
+
+    /// Removed frameworks, oldest first.
+    pub fn completed_frameworks(&self) -> impl DoubleEndedIterator<Item = &Arc<CompletedFramework>> {
+        self.completed_frameworks.iter().map(|(_, framework)| framework)
+    }
+
+    /// An admitted agent.
+    pub fn agent(&self, id: &AgentId) -> Option<&Arc<Agent>> {
+        self.agents.get(id)
+    }
+
+    /// Admitted agents.
+    pub fn agents(&self) -> impl DoubleEndedIterator<Item = &Arc<Agent>> {
+        self.agents.values()
+    }
+
+    /// Number of admitted agents.
+    pub fn agent_count(&self) -> usize {
+        self.agents.len()
+    }
+
+    /// An unreachable agent.
+    pub fn unreachable_agent(&self, id: &AgentId) -> Option<&Arc<UnreachableAgent>> {
+        self.unreachable_agents.get(id)
+    }
+
+    /// Unreachable agents, oldest first.
+    pub fn unreachable_agents(&self) -> impl DoubleEndedIterator<Item = &Arc<UnreachableAgent>> {
+        self.unreachable_agents.iter().map(|(_, agent)| agent)
+    }
+
+    /// An agent that will never come back.
+    pub fn gone_agent(&self, id: &AgentId) -> Option<&Arc<GoneAgent>> {
+        self.gone_agents.get(id)
+    }
+
+    /// Gone agents, oldest first.
+    pub fn gone_agents(&self) -> impl DoubleEndedIterator<Item = &Arc<GoneAgent>> {
+        self.gone_agents.iter().map(|(_, agent)| agent)
+    }
+
+    /// An executor on an admitted agent.
+    pub fn executor(
+        &self,
+        agent_id: &AgentId,
+        framework_id: &FrameworkId,
+        executor_id: &ExecutorId,
+    ) -> Option<&Arc<Executor>> {
+        self.agents
+            .get(agent_id)?
+            .executors
+            .get(&(framework_id.clone(), executor_id.clone()))
+    }
+
+    /// A live task: on an admitted agent; ended ones until they are acknowledged.
+    pub fn task(&self, framework_id: &FrameworkId, task_id: &TaskId) -> Option<&Arc<Task>> {
+        self.tasks.get(&(framework_id.clone(), task_id.clone()))
+    }
+
+    /// Live tasks of all frameworks.
+    pub fn tasks(&self) -> impl DoubleEndedIterator<Item = &Arc<Task>> {
+        self.tasks.values()
+    }
+
+    /// Number of live tasks.
+    pub fn task_count(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Live tasks of one framework.
+    pub fn tasks_of_framework(&self, framework_id: &FrameworkId) -> impl Iterator<Item = &Arc<Task>> {
+        let first = (framework_id.clone(), TaskId::from(""));
+        self.tasks
+            .range(first..)
+            .take_while(move |((of, _), _)| of == framework_id)
+            .map(|(_, task)| task)
+    }
+
+    /// Live tasks on one agent, by framework.
+    pub fn tasks_of_agent(&self, agent_id: &AgentId) -> impl Iterator<Item = &Arc<Task>> {
+        let first = (agent_id.clone(), FrameworkId::from(""), TaskId::from(""));
+        self.tasks_by_agent
+            .range(first..)
+            .take_while(move |(on, _, _)| on == agent_id)
+            .filter_map(|(_, framework_id, task_id)| self.tasks.get(&(framework_id.clone(), task_id.clone())))
+    }
+
+    /// Unreachable and completed tasks of a framework, removed frameworks included.
+    pub fn history(&self, framework_id: &FrameworkId) -> Option<&Arc<History>> {
+        self.histories.get(framework_id)
+    }
+
+    /// A task whose agent is unreachable.
+    pub fn unreachable_task(&self, framework_id: &FrameworkId, task_id: &TaskId) -> Option<&Arc<Task>> {
+        self.histories.get(framework_id)?.unreachable.get(task_id)
+    }
+
+    /// The youngest completed task of that id.
+    pub fn completed_task(&self, framework_id: &FrameworkId, task_id: &TaskId) -> Option<&Arc<Task>> {
+        self.histories.get(framework_id)?.completed_task(task_id)
+    }
+
+    /// Whether acknowledging the update `uuid` ends the task: only then the acknowledgement has to be proposed, any other
+    /// one goes straight to the agent.
+    pub fn acknowledgement_completes(&self, framework_id: &FrameworkId, task_id: &TaskId, uuid: &UuidBytes) -> bool {
+        self.task(framework_id, task_id).is_some_and(|task| {
+            task.status_update_uuid.as_ref() == Some(uuid) && task.status_update_state.is_some_and(is_terminal)
+        })
+    }
+
+    /// Sum over the hashes of all records; equal registries have equal hashes, on every replica.
+    pub fn state_hash(&self) -> u128 {
+        self.state_hash
+    }
+}
