@@ -1,0 +1,131 @@
+//! Changing who is a member. Each change is committed by the log itself; voters change by joint consensus.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use openraft::ChangeMembers;
+use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
+
+use super::{Raft, ReplicatedLog};
+use crate::NodeId;
+use crate::error::MembershipError;
+use crate::state_machine::StateMachine;
+use crate::status::Status;
+use crate::type_config::{Node, TypeConfig};
+
+/// For how long a change of the membership may take: two entries and what is ahead of them.
+const CHANGE_PATIENCE: Duration = Duration::from_secs(10);
+
+impl<S: StateMachine> ReplicatedLog<S> {
+    /// Adds a node that receives the log without voting. `address` is its `host:port`. Adding it again does nothing.
+    pub async fn add_learner(&self, node_id: NodeId, address: impl Into<String>) -> Result<(), MembershipError> {
+        add_learner(&self.0.raft, node_id, address.into()).await
+    }
+
+    /// Makes a learner a voter. It should have caught up before, see [`Status::matched`]: a voter that lags slows the
+    /// quorum down.
+    pub async fn promote(&self, node_id: NodeId) -> Result<(), MembershipError> {
+        promote(&self.0.raft, node_id).await
+    }
+
+    /// Removes a member, voter or learner. Its id must not be used again.
+    pub async fn remove(&self, node_id: NodeId) -> Result<(), MembershipError> {
+        remove(&self.0.raft, &self.0.status.borrow().clone(), node_id).await
+    }
+
+    /// Asks `to`, or the most up-to-date follower, to lead. Returns when it was asked; the status tells when it leads.
+    pub async fn transfer_leadership(&self, to: Option<NodeId>) -> Result<(), MembershipError> {
+        transfer_leadership(&self.0.raft, &self.0.status.borrow().clone(), to).await
+    }
+}
+
+pub(crate) async fn add_learner<S: StateMachine>(
+    raft: &Raft<S>,
+    node_id: NodeId,
+    address: String,
+) -> Result<(), MembershipError> {
+    let nodes = BTreeMap::from([(node_id, Node::new(address))]);
+    change(raft, ChangeMembers::AddNodes(nodes)).await
+}
+
+pub(crate) async fn promote<S: StateMachine>(raft: &Raft<S>, node_id: NodeId) -> Result<(), MembershipError> {
+    change(raft, ChangeMembers::AddVoterIds(BTreeSet::from([node_id]))).await
+}
+
+pub(crate) async fn remove<S: StateMachine>(
+    raft: &Raft<S>,
+    status: &Status,
+    node_id: NodeId,
+) -> Result<(), MembershipError> {
+    if status.voters.contains_key(&node_id) {
+        // Without `retain` the node leaves the membership as a whole with the voters' change.
+        return change(raft, ChangeMembers::RemoveVoters(BTreeSet::from([node_id]))).await;
+    }
+    if status.learners.contains_key(&node_id) {
+        return change(raft, ChangeMembers::RemoveNodes(BTreeSet::from([node_id]))).await;
+    }
+    Err(MembershipError::Rejected {
+        reason: format!("node {node_id} is not a member"),
+    })
+}
+
+async fn change<S: StateMachine>(raft: &Raft<S>, members: ChangeMembers<NodeId, Node>) -> Result<(), MembershipError> {
+    let changed = tokio::time::timeout(CHANGE_PATIENCE, raft.change_membership(members, false)).await;
+    match changed {
+        Err(_) => Err(MembershipError::Unknown),
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(membership_error(error)),
+    }
+}
+
+fn membership_error(error: RaftError<TypeConfig, ClientWriteError<TypeConfig>>) -> MembershipError {
+    match error {
+        RaftError::Fatal(fatal) => MembershipError::Fatal {
+            reason: fatal.to_string(),
+        },
+        RaftError::APIError(ClientWriteError::ForwardToLeader(forward)) => MembershipError::NotLeader {
+            leader: forward.leader_id,
+        },
+        RaftError::APIError(ClientWriteError::LogEntryDiscarded(_)) => MembershipError::Unknown,
+        RaftError::APIError(ClientWriteError::ChangeMembershipError(
+            error @ (ChangeMembershipError::InProgress(_) | ChangeMembershipError::UncommittedLeaderLog(_)),
+        )) => MembershipError::Unavailable {
+            reason: error.to_string(),
+        },
+        RaftError::APIError(error) => MembershipError::Rejected {
+            reason: error.to_string(),
+        },
+    }
+}
+
+pub(crate) async fn transfer_leadership<S: StateMachine>(
+    raft: &Raft<S>,
+    status: &Status,
+    to: Option<NodeId>,
+) -> Result<(), MembershipError> {
+    if !status.is_leader() {
+        return Err(MembershipError::NotLeader { leader: status.leader });
+    }
+    let to = to
+        .or_else(|| most_up_to_date(status))
+        .ok_or_else(|| MembershipError::Rejected {
+            reason: "there is no other voter".into(),
+        })?;
+    if !status.voters.contains_key(&to) {
+        return Err(MembershipError::Rejected {
+            reason: format!("node {to} is not a voter"),
+        });
+    }
+    let asked = raft.trigger().transfer_leader(to).await;
+    asked.map_err(|fatal| MembershipError::Fatal {
+        reason: fatal.to_string(),
+    })
+}
+
+/// The other voter whose log reaches furthest; the lowest id among equals.
+fn most_up_to_date(status: &Status) -> Option<NodeId> {
+    let others = status.voters.keys().filter(|id| **id != status.node_id);
+    others
+        .copied()
+        .max_by_key(|id| (status.matched.get(id).copied().flatten(), std::cmp::Reverse(*id)))
+}

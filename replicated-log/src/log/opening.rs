@@ -1,0 +1,112 @@
+//! Opening what a replica has on disk, and turning what is wrong with it into sentences for its operator.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::error::StartError;
+use crate::log_store::memory::MemoryDisk;
+use crate::log_store::sled::{self, OpenError};
+use crate::log_store::{LogStore, NodeRecord, Recovered};
+use crate::snapshot::SnapshotStore;
+
+/// The log below the data directory.
+const LOG_DIRECTORY: &str = "log";
+/// The snapshots below the data directory.
+const SNAPSHOT_DIRECTORY: &str = "snapshots";
+
+pub(super) struct Opened {
+    pub(super) store: LogStore,
+    pub(super) snapshots: Arc<SnapshotStore>,
+}
+
+pub(super) async fn open(config: &Config) -> Result<Opened, StartError> {
+    let node = NodeRecord {
+        node_id: config.node_id,
+        cluster_name: config.cluster_name.clone(),
+    };
+    let Some(data_dir) = config.data_dir.clone() else {
+        return open_memory(config, &node);
+    };
+    let opened = tokio::task::spawn_blocking(move || open_directory(&data_dir, &node)).await;
+    opened.unwrap_or_else(|error| Err(StartError::Core(error.to_string())))
+}
+
+fn open_memory(config: &Config, node: &NodeRecord) -> Result<Opened, StartError> {
+    let directory = Path::new("(memory)");
+    let memory = config.memory_store.clone().unwrap_or_default();
+    let stored = memory.node_record(node);
+    sled::check_node(&stored, node).map_err(|error| start_error(directory, node, error))?;
+    let snapshots =
+        SnapshotStore::in_memory(memory.clone()).map_err(|error| start_error(directory, node, error.into()))?;
+    let recovered = memory.recovered();
+    check_snapshot(&recovered, &snapshots).map_err(|error| start_error(directory, node, error))?;
+    Ok(Opened {
+        store: LogStore::inline(recovered, MemoryDisk(memory)),
+        snapshots: Arc::new(snapshots),
+    })
+}
+
+fn open_directory(data_dir: &PathBuf, node: &NodeRecord) -> Result<Opened, StartError> {
+    let open = || -> Result<Opened, OpenError> {
+        let log_directory = data_dir.join(LOG_DIRECTORY);
+        let log_is_new = !log_directory.exists();
+        let (disk, recovered) = sled::open(&log_directory, node)?;
+        let snapshots = SnapshotStore::in_directory(&data_dir.join(SNAPSHOT_DIRECTORY))?;
+        if log_is_new && snapshots.current().is_some() {
+            return Err(OpenError::Damaged("there is a snapshot but no log".into()));
+        }
+        check_snapshot(&recovered, &snapshots)?;
+        Ok(Opened {
+            store: LogStore::on_thread(recovered, disk)?,
+            snapshots: Arc::new(snapshots),
+        })
+    };
+    open().map_err(|error| start_error(data_dir, node, error))
+}
+
+/// What was purged from the log must be in the snapshot.
+fn check_snapshot(recovered: &Recovered, snapshots: &SnapshotStore) -> Result<(), OpenError> {
+    let covered = snapshots.current().and_then(|(meta, _)| meta.last_log_id);
+    if let Some(purged) = recovered.purged
+        && covered.is_none_or(|covered| covered < purged)
+    {
+        let covered = covered.map_or("there is none".to_owned(), |covered| {
+            format!("it ends at index {}", covered.index)
+        });
+        let reason = format!(
+            "the log is purged up to index {} but the snapshot does not reach that far: {covered}",
+            purged.index
+        );
+        return Err(OpenError::Damaged(reason));
+    }
+    Ok(())
+}
+
+fn start_error(directory: &Path, node: &NodeRecord, error: OpenError) -> StartError {
+    let directory = directory.display().to_string();
+    match error {
+        OpenError::Foreign {
+            what,
+            found,
+            configured,
+        } => StartError::ForeignDirectory {
+            directory,
+            what,
+            found,
+            configured,
+        },
+        OpenError::Damaged(reason) => StartError::Damaged {
+            directory,
+            reason,
+            node_id: node.node_id,
+        },
+        OpenError::Io(error) if error.kind() == io::ErrorKind::InvalidData => StartError::Damaged {
+            directory,
+            reason: error.to_string(),
+            node_id: node.node_id,
+        },
+        OpenError::Io(source) => StartError::Storage { directory, source },
+    }
+}

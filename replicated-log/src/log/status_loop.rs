@@ -1,0 +1,105 @@
+//! Turns openraft's metrics and the store's health into [`Status`], and says what changed.
+
+use std::future::Future;
+
+use openraft::ServerState;
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::metrics::RaftMetrics;
+use tokio::sync::watch;
+
+use super::Raft;
+use crate::config::Config;
+use crate::log_store::{LogStore, StorageHealth};
+use crate::state_machine::StateMachine;
+use crate::status::{Role, Status};
+use crate::type_config::{TypeConfig, position};
+
+/// The status, and the loop that keeps it up to date until the core stops.
+pub(super) fn status_loop<S: StateMachine>(
+    config: &Config,
+    raft: Raft<S>,
+    store: LogStore,
+) -> (watch::Receiver<Status>, impl Future<Output = ()> + use<S>) {
+    let mut metrics = raft.metrics();
+    let mut health = store.health();
+    let mut cluster = store.watch_cluster();
+    let first = status_of(&metrics.borrow_watched(), &store, &health.borrow());
+    let (sender, receiver) = watch::channel(first);
+    let node_id = config.node_id;
+    let work = async move {
+        loop {
+            tokio::select! {
+                changed = metrics.changed() => if changed.is_err() { break },
+                changed = health.changed() => if changed.is_err() { break },
+                changed = cluster.changed() => if changed.is_err() { break },
+            }
+            let status = status_of(&metrics.borrow_watched(), &store, &health.borrow_and_update());
+            sender.send_if_modified(|published| {
+                report(node_id, published, &status);
+                let modified = *published != status;
+                *published = status;
+                modified
+            });
+        }
+        sender.send_modify(|published| published.running = false);
+        // Receivers keep seeing the last status; the loop ends with the replica.
+        std::future::pending::<()>().await;
+    };
+    (receiver, work)
+}
+
+fn report(node_id: u64, before: &Status, after: &Status) {
+    if before.role != after.role || before.leader != after.leader || before.term != after.term {
+        let log_index = after.last_log;
+        tracing::info!(node_id, term = after.term, role = ?after.role, leader = ?after.leader, log_index, "leadership changed");
+    }
+    if before.voters != after.voters || before.learners != after.learners {
+        tracing::info!(node_id, voters = ?after.voters, learners = ?after.learners, "membership changed");
+    }
+    if let (None, Some(reason)) = (&before.fatal, &after.fatal) {
+        tracing::error!(node_id, reason, "the replica is broken and must be restarted");
+    }
+}
+
+fn status_of(metrics: &RaftMetrics<TypeConfig>, store: &LogStore, health: &StorageHealth) -> Status {
+    let membership = metrics.membership_config.membership();
+    let voter_ids: std::collections::BTreeSet<_> = membership.voter_ids().collect();
+    let nodes = || membership.nodes().map(|(id, node)| (*id, node.addr.clone()));
+    let (voters, learners) = nodes().partition(|(id, _)| voter_ids.contains(id));
+    let stopped = metrics.running_state.as_ref().err();
+    let fatal = match health {
+        StorageHealth::Failed(reason) => Some(reason.clone()),
+        StorageHealth::Working | StorageHealth::Full => stopped.and_then(|fatal| match fatal {
+            openraft::errors::Fatal::Stopped => None,
+            other => Some(other.to_string()),
+        }),
+    };
+    Status {
+        node_id: metrics.id,
+        cluster_id: store.cluster().map(|cluster| cluster.id.to_string()),
+        term: metrics.current_term,
+        role: match metrics.state {
+            ServerState::Leader => Role::Leader,
+            ServerState::Candidate => Role::Candidate,
+            ServerState::Follower => Role::Follower,
+            ServerState::Learner | ServerState::Shutdown => Role::Learner,
+        },
+        leader: metrics.current_leader,
+        last_log: metrics.last_log_index,
+        committed: metrics.local_committed.as_ref().map(position),
+        applied: metrics.last_applied.as_ref().map(position),
+        snapshot: metrics.snapshot.as_ref().map(position),
+        purged: metrics.purged.as_ref().map(position),
+        voters,
+        learners,
+        matched: metrics
+            .replication
+            .iter()
+            .flatten()
+            .map(|(id, log_id)| (*id, log_id.as_ref().map(|log_id| log_id.index)))
+            .collect(),
+        disk_full: *health == StorageHealth::Full,
+        running: stopped.is_none(),
+        fatal,
+    }
+}

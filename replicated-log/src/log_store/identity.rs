@@ -1,0 +1,40 @@
+//! Whose data a directory holds.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::NodeId;
+
+/// Names one cluster among all that ever were: minted at its founding, carried by every message between replicas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct ClusterId(pub(crate) [u8; 16]);
+
+impl fmt::Display for ClusterId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        uuid::Uuid::from_bytes(self.0).fmt(formatter)
+    }
+}
+
+impl std::str::FromStr for ClusterId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        uuid::Uuid::parse_str(text).map(|uuid| ClusterId(uuid.into_bytes()))
+    }
+}
+
+/// The cluster a replica belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ClusterRecord {
+    pub(crate) id: ClusterId,
+    /// Whether this replica minted the id and has to see the founding through.
+    pub(crate) founder: bool,
+}
+
+/// The replica a directory was made for; written once, before anything else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NodeRecord {
+    pub(crate) node_id: NodeId,
+    pub(crate) cluster_name: String,
+}

@@ -1,0 +1,243 @@
+//! The queue in front of the disk. Everything queued is written together and made durable by one flush; callbacks are
+//! fired after it. After the first failed write every later one fails: an `fsync` is never tried again, because the
+//! kernel may have dropped the very pages it failed to write.
+
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::delayed::Delay;
+use super::{Change, Disk};
+use crate::type_config::IoFlushed;
+
+/// Changes waiting for the disk. openraft merges what it appends, and the batcher has one entry of at most some MiB
+/// under way, so this bounds memory on a slow disk; whoever comes later waits.
+const QUEUE_MAX: usize = 256;
+
+/// Pause between two looks at a full disk.
+const SPACE_POLL: Duration = Duration::from_millis(200);
+
+/// How the disk is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum StorageHealth {
+    Working,
+    /// Nothing is written, nothing acknowledged, until there is room again.
+    Full,
+    /// The replica must stop.
+    Failed(String),
+}
+
+/// Who waits for a change to be durable.
+pub(super) enum Done {
+    Nobody,
+    Reply(oneshot::Sender<io::Result<()>>),
+    Flushed(IoFlushed),
+}
+
+impl Done {
+    fn complete(self, result: Result<(), &str>) {
+        let result = result.map_err(|reason| io::Error::other(reason.to_owned()));
+        match self {
+            Done::Nobody => {}
+            // A caller that went away does not need the answer.
+            Done::Reply(reply) => drop(reply.send(result)),
+            Done::Flushed(callback) => callback.io_completed(result),
+        }
+    }
+}
+
+pub(super) struct Job {
+    pub(super) change: Change,
+    pub(super) done: Done,
+}
+
+pub(super) fn closed() -> io::Error {
+    io::Error::other("the log store is closed")
+}
+
+enum Path {
+    Thread {
+        jobs: Mutex<Option<mpsc::Sender<Job>>>,
+        /// Becomes true when the thread has let go of the disk.
+        ended: watch::Receiver<bool>,
+    },
+    Inline {
+        disk: Mutex<Option<Box<dyn Disk>>>,
+        delay: Option<Delay>,
+    },
+}
+
+pub(super) struct Writer {
+    path: Path,
+    health: watch::Sender<StorageHealth>,
+}
+
+impl Writer {
+    pub(super) fn on_thread(disk: impl Disk) -> io::Result<Self> {
+        let (jobs, queue) = mpsc::channel(QUEUE_MAX);
+        let (health, _) = watch::channel(StorageHealth::Working);
+        let (end, ended) = watch::channel(false);
+        let thread = WriterThread {
+            disk: Box::new(disk),
+            queue,
+            health: health.clone(),
+        };
+        std::thread::Builder::new().name("log-writer".into()).spawn(move || {
+            thread.run();
+            end.send_replace(true);
+        })?;
+        Ok(Writer {
+            path: Path::Thread {
+                jobs: Mutex::new(Some(jobs)),
+                ended,
+            },
+            health,
+        })
+    }
+
+    pub(super) fn inline(disk: impl Disk) -> Self {
+        Self::at_once(disk, None)
+    }
+
+    pub(super) fn delayed(disk: impl Disk, delay: Delay) -> Self {
+        Self::at_once(disk, Some(delay))
+    }
+
+    fn at_once(disk: impl Disk, delay: Option<Delay>) -> Self {
+        Writer {
+            path: Path::Inline {
+                disk: Mutex::new(Some(Box::new(disk))),
+                delay,
+            },
+            health: watch::channel(StorageHealth::Working).0,
+        }
+    }
+
+    pub(super) fn health(&self) -> watch::Receiver<StorageHealth> {
+        self.health.subscribe()
+    }
+
+    /// Queues a change; waits while the queue is full.
+    pub(super) async fn submit(&self, job: Job) -> io::Result<()> {
+        match &self.path {
+            Path::Thread { jobs, .. } => {
+                let jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                jobs.ok_or_else(closed)?.send(job).await.map_err(|_| closed())
+            }
+            Path::Inline { disk, delay } => {
+                let written = match disk.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+                    Some(disk) => disk.write(std::slice::from_ref(&job.change)),
+                    None => Err(closed()),
+                };
+                let reason = written.err().map(|error| error.to_string());
+                if let Some(reason) = &reason {
+                    self.health.send_replace(StorageHealth::Failed(reason.clone()));
+                }
+                match (delay, &job.done) {
+                    (Some(delay), Done::Flushed(_)) => {
+                        delay.later(move || job.done.complete(reason.as_deref().map_or(Ok(()), Err)));
+                    }
+                    _ => job.done.complete(reason.as_deref().map_or(Ok(()), Err)),
+                }
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        match &self.path {
+            Path::Thread { jobs, ended } => {
+                drop(jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
+                let mut ended = ended.clone();
+                // An error means that the thread is gone, which is what is waited for.
+                drop(ended.wait_for(|ended| *ended).await);
+            }
+            Path::Inline { disk, .. } => drop(disk.lock().unwrap_or_else(PoisonError::into_inner).take()),
+        }
+    }
+}
+
+struct WriterThread {
+    disk: Box<dyn Disk>,
+    queue: mpsc::Receiver<Job>,
+    health: watch::Sender<StorageHealth>,
+}
+
+impl WriterThread {
+    fn run(mut self) {
+        let mut changes: Vec<Change> = Vec::new();
+        let mut waiting: Vec<Done> = Vec::new();
+        let mut open = true;
+        while open {
+            open = self.collect(&mut changes, &mut waiting);
+            // A committed id alone is not worth a flush; it goes with the next change, or with the last.
+            let worth_it = changes.iter().any(|change| !matches!(change, Change::Committed(_)));
+            if changes.is_empty() || (open && !worth_it && changes.len() < QUEUE_MAX) {
+                continue;
+            }
+            let result = self.write(&changes);
+            changes.clear();
+            for done in waiting.drain(..) {
+                done.complete(result.as_ref().map(|()| ()).map_err(String::as_str));
+            }
+        }
+    }
+
+    /// Waits for a job, then takes all that are queued. False when nobody can queue any more.
+    fn collect(&mut self, changes: &mut Vec<Change>, waiting: &mut Vec<Done>) -> bool {
+        let Some(first) = self.queue.blocking_recv() else {
+            return false;
+        };
+        let mut next = Some(first);
+        let mut taken = 0;
+        while let Some(job) = next {
+            changes.push(job.change);
+            waiting.push(job.done);
+            taken += 1;
+            next = if taken < QUEUE_MAX {
+                self.queue.try_recv().ok()
+            } else {
+                None
+            };
+        }
+        true
+    }
+
+    fn write(&mut self, changes: &[Change]) -> Result<(), String> {
+        if let StorageHealth::Failed(reason) = &*self.health.borrow() {
+            return Err(reason.clone());
+        }
+        let result = self.wait_for_space().and_then(|()| self.disk.write(changes));
+        result.map_err(|error| {
+            let reason = error.to_string();
+            tracing::error!(reason, "the log store failed; this replica must be restarted");
+            self.health.send_replace(StorageHealth::Failed(reason.clone()));
+            reason
+        })
+    }
+
+    fn wait_for_space(&mut self) -> io::Result<()> {
+        let mut waited = false;
+        while !self.disk.has_space()? {
+            if !waited {
+                tracing::error!("the disk is full: this replica acknowledges nothing until there is space");
+                self.health.send_replace(StorageHealth::Full);
+                waited = true;
+            }
+            if self.queue.is_closed() && self.queue.is_empty() {
+                return Err(io::Error::new(
+                    io::ErrorKind::StorageFull,
+                    "closed while the disk was full",
+                ));
+            }
+            std::thread::sleep(SPACE_POLL);
+        }
+        if waited {
+            tracing::info!("the disk has space again");
+            self.health.send_replace(StorageHealth::Working);
+        }
+        Ok(())
+    }
+}

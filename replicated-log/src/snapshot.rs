@@ -1,0 +1,306 @@
+//! Snapshots: written by a background thread from a frozen view, kept one at a time, sent and received as files.
+//!
+//! A snapshot counts only once its file is synced, has its final name, and the directory is synced: until then a crash
+//! leaves the one before. What is received is checked and decoded before the state machine sees it.
+
+mod format;
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+
+pub(crate) use self::format::FRAME_BYTES;
+use crate::log_store::MemoryStore;
+use crate::state_machine::StateMachine;
+use crate::type_config::SnapshotMeta;
+
+/// Ending of a snapshot that counts.
+const FINAL: &str = "snapshot";
+/// Ending of one that is being written or received.
+const TEMPORARY: &str = "partial";
+
+/// The bytes of one whole, verified snapshot. Cheap to clone; stays readable when a newer one replaces it.
+#[derive(Clone, Debug)]
+pub(crate) enum Image {
+    File { file: Arc<File>, path: PathBuf },
+    Memory(Bytes),
+}
+
+impl Image {
+    fn open(path: &Path) -> io::Result<Self> {
+        Ok(Image::File {
+            file: Arc::new(File::open(path)?),
+            path: path.to_owned(),
+        })
+    }
+
+    pub(crate) fn len(&self) -> io::Result<u64> {
+        match self {
+            Image::File { file, .. } => Ok(file.metadata()?.len()),
+            Image::Memory(bytes) => Ok(bytes.len() as u64),
+        }
+    }
+
+    /// The bytes from `offset` on, at most `bytes_max`; empty at the end.
+    pub(crate) fn chunk(&self, offset: u64, bytes_max: usize) -> io::Result<Bytes> {
+        match self {
+            Image::File { file, .. } => {
+                let mut chunk = vec![0; bytes_max];
+                let mut filled = 0;
+                while filled < bytes_max {
+                    let read = file.read_at(&mut chunk[filled..], offset + filled as u64)?;
+                    if read == 0 {
+                        break;
+                    }
+                    filled += read;
+                }
+                chunk.truncate(filled);
+                Ok(chunk.into())
+            }
+            Image::Memory(bytes) => {
+                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+                let end = start.saturating_add(bytes_max).min(bytes.len());
+                Ok(bytes.slice(start..end))
+            }
+        }
+    }
+
+    fn reader(&self) -> Box<dyn Read> {
+        Box::new(ImageReader {
+            image: self.clone(),
+            offset: 0,
+            chunk: Bytes::new(),
+        })
+    }
+
+    /// Reads and checks the header only.
+    pub(crate) fn read_meta(&self) -> io::Result<SnapshotMeta> {
+        format::read_header(&mut self.reader())
+    }
+
+    /// Reads, checks and decodes all of it.
+    pub(crate) fn read_view<S: StateMachine>(&self) -> io::Result<(SnapshotMeta, S::View)> {
+        let mut reader = self.reader();
+        let meta = format::read_header(&mut reader)?;
+        let mut frames = format::FrameReader::new(reader);
+        let view = S::read_snapshot(&mut frames)?;
+        frames.finish()?;
+        Ok((meta, view))
+    }
+}
+
+struct ImageReader {
+    image: Image,
+    offset: u64,
+    chunk: Bytes,
+}
+
+impl Read for ImageReader {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.chunk.is_empty() {
+            self.chunk = self.image.chunk(self.offset, FRAME_BYTES)?;
+            self.offset += self.chunk.len() as u64;
+        }
+        let taken = self.chunk.split_to(out.len().min(self.chunk.len()));
+        out[..taken.len()].copy_from_slice(&taken);
+        Ok(taken.len())
+    }
+}
+
+/// What openraft passes around as a snapshot: the image, and its content if it is already decoded.
+pub(crate) struct SnapshotData<V> {
+    pub(crate) image: Image,
+    pub(crate) view: Option<V>,
+}
+
+/// Where snapshots are kept, and the current one.
+pub(crate) struct SnapshotStore {
+    place: Place,
+    current: Mutex<Option<(SnapshotMeta, Image)>>,
+    temporary: AtomicU64,
+}
+
+enum Place {
+    Directory(PathBuf),
+    Memory(MemoryStore),
+}
+
+impl SnapshotStore {
+    /// Opens the directory and finds the current snapshot. Blocks.
+    pub(crate) fn in_directory(directory: &Path) -> io::Result<Self> {
+        fs::create_dir_all(directory)?;
+        let mut found: Option<(SnapshotMeta, Image)> = None;
+        for entry in fs::read_dir(directory)? {
+            let path = entry?.path();
+            match path.extension().and_then(|extension| extension.to_str()) {
+                Some(TEMPORARY) => fs::remove_file(&path)?,
+                Some(FINAL) => {
+                    let image = Image::open(&path)?;
+                    let meta = image.read_meta().map_err(|error| {
+                        io::Error::new(
+                            io::ErrorKind::InvalidData,
+                            format!("snapshot {}: {error}", path.display()),
+                        )
+                    })?;
+                    if found
+                        .as_ref()
+                        .is_none_or(|(other, _)| other.last_log_id < meta.last_log_id)
+                    {
+                        found = Some((meta, image));
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(SnapshotStore {
+            place: Place::Directory(directory.to_owned()),
+            current: Mutex::new(found),
+            temporary: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn in_memory(store: MemoryStore) -> io::Result<Self> {
+        let found = match store.snapshot() {
+            Some(bytes) => {
+                let image = Image::Memory(bytes);
+                Some((image.read_meta()?, image))
+            }
+            None => None,
+        };
+        Ok(SnapshotStore {
+            place: Place::Memory(store),
+            current: Mutex::new(found),
+            temporary: AtomicU64::new(0),
+        })
+    }
+
+    /// Whether work on snapshots blocks and belongs on a thread of its own.
+    pub(crate) fn blocks(&self) -> bool {
+        matches!(self.place, Place::Directory(_))
+    }
+
+    pub(crate) fn current(&self) -> Option<(SnapshotMeta, Image)> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Starts a new image; it counts only after [`SnapshotStore::keep`].
+    pub(crate) fn create(&self) -> io::Result<ImageWriter> {
+        Ok(match &self.place {
+            Place::Directory(directory) => {
+                let number = self.temporary.fetch_add(1, Ordering::Relaxed);
+                let path = directory.join(format!("{number}.{TEMPORARY}"));
+                ImageWriter::File {
+                    file: File::create(&path)?,
+                    path,
+                }
+            }
+            Place::Memory(_) => ImageWriter::Memory(Vec::new()),
+        })
+    }
+
+    /// Writes a whole image of `view`. Blocks.
+    pub(crate) fn write<S: StateMachine>(&self, meta: &SnapshotMeta, view: &S::View) -> io::Result<Image> {
+        let mut writer = self.create()?;
+        format::write_header(&mut writer, meta)?;
+        let mut frames = format::FrameWriter::new(writer);
+        S::write_snapshot(view, &mut frames)?;
+        frames.finish()?.finish()
+    }
+
+    /// Makes an image the current one, unless the current one is newer; removes the other. Blocks.
+    pub(crate) fn keep(&self, meta: &SnapshotMeta, image: Image) -> io::Result<Image> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current
+            .as_ref()
+            .is_some_and(|(kept, _)| kept.last_log_id > meta.last_log_id)
+        {
+            image.discard()?;
+            return Ok(image);
+        }
+        let kept = match (&self.place, image) {
+            (Place::Directory(directory), Image::File { file, path }) => {
+                let final_path = directory.join(file_name(meta));
+                if path != final_path {
+                    fs::rename(&path, &final_path)?;
+                    File::open(directory)?.sync_all()?;
+                }
+                remove_others(directory, &final_path)?;
+                Image::File { file, path: final_path }
+            }
+            (Place::Memory(store), Image::Memory(bytes)) => {
+                store.save_snapshot(bytes.clone());
+                Image::Memory(bytes)
+            }
+            (_, other) => other,
+        };
+        *current = Some((meta.clone(), kept.clone()));
+        Ok(kept)
+    }
+}
+
+impl Image {
+    /// Removes the file of an image that is not needed.
+    pub(crate) fn discard(&self) -> io::Result<()> {
+        match self {
+            Image::File { path, .. } => fs::remove_file(path),
+            Image::Memory(_) => Ok(()),
+        }
+    }
+}
+
+fn file_name(meta: &SnapshotMeta) -> String {
+    match &meta.last_log_id {
+        Some(last) => format!(
+            "{:020}-{}-{}.{FINAL}",
+            last.index, last.leader_id.term, last.leader_id.node_id
+        ),
+        None => format!("empty.{FINAL}"),
+    }
+}
+
+fn remove_others(directory: &Path, kept: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path != kept && path.extension().is_some_and(|extension| extension == FINAL) {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// An image being written or received.
+pub(crate) enum ImageWriter {
+    File { file: File, path: PathBuf },
+    Memory(Vec<u8>),
+}
+
+impl ImageWriter {
+    /// Makes the content durable. Blocks.
+    pub(crate) fn finish(self) -> io::Result<Image> {
+        match self {
+            ImageWriter::File { file, path } => {
+                file.sync_all()?;
+                Image::open(&path)
+            }
+            ImageWriter::Memory(bytes) => Ok(Image::Memory(bytes.into())),
+        }
+    }
+}
+
+impl Write for ImageWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            ImageWriter::File { file, .. } => file.write(bytes),
+            ImageWriter::Memory(vec) => vec.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
