@@ -1,0 +1,8 @@
+//! The port as peers see it: raw bytes over real sockets on the loopback interface.
+
+mod client;
+mod http;
+mod links;
+mod messages;
+mod streams;
+mod support;
