@@ -144,6 +144,11 @@ impl Framework {
         })
     }
 
+    /// Checks that every long task was started exactly once and that its process runs.
+    pub fn check_long(&self) -> Result<()> {
+        self.journal()?.check_long_tasks(&self.pids)
+    }
+
     /// Everything that must hold at the end of every scenario in which no task was meant to end.
     pub fn check(&self) -> Result<()> {
         let journal = self.journal()?;
