@@ -65,11 +65,12 @@ pub(crate) fn test(arguments: &[String]) -> Result<bool> {
 fn everything(only: Option<&str>, tally: &mut Tally) -> Result<bool> {
     let clients = clients::install()?;
     let mut passed = true;
+    // Everything in one go, so that each dependency is compiled once, with the features of the whole workspace. It also
+    // makes the binary that the clusters run.
+    shell::must(&mut shell::cargo(["build", "--workspace", "--all-targets"]))?;
     if only.is_none() {
         passed &= unit(tally)?;
     }
-    // The clusters run the binary that the command line builds.
-    shell::must(&mut shell::cargo(["build", "--package", "cli"]))?;
     let mut command = shell::cargo(["test", "--package", CLUSTER_PACKAGE, "--no-fail-fast"]);
     if let Some(name) = only {
         command.args(["--test", name]);
