@@ -7,10 +7,13 @@ use prost::Message;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
 use crate::json::JsonMessage;
-use crate::table::{EnumTable, FieldTable, Kind, MessageTable, Shape};
+use crate::table::{EnumTable, Kind, MessageTable, Shape};
 
 /// Messages inside each other; prost's own limit.
 const MAX_DEPTH: usize = 100;
+
+/// Missing fields that are named; a large broken body must not become a larger log line.
+const MAX_NAMED: usize = 100;
 
 /// A body that is not the message it should be. The text is that of Mesos; [`DecodeError::missing`] and the source say
 /// more for logs.
@@ -23,7 +26,8 @@ pub struct DecodeError {
 }
 
 impl DecodeError {
-    /// The required fields that the body lacks, with their paths (`tasks[0].task_id`); empty if it is malformed.
+    /// The required fields that the body lacks, with their paths (`tasks[0].task_id`); at most 100 of them;
+    /// empty if it is malformed.
     pub fn missing(&self) -> &[String] {
         &self.missing
     }
@@ -59,6 +63,14 @@ fn missing_required(table: &MessageTable, body: &[u8]) -> Result<Vec<String>, pr
 /// One step from a message into a field, with the index if it is repeated.
 type Step = (&'static str, Option<usize>);
 
+/// A message inside a message, with the parts that came after the first.
+struct Singular<'a> {
+    name: &'static str,
+    table: &'static MessageTable,
+    content: &'a [u8],
+    more: Vec<&'a [u8]>,
+}
+
 struct Walk {
     path: Vec<Step>,
     missing: Vec<String>,
@@ -72,7 +84,7 @@ impl Walk {
         let own_missing_at = self.missing.len();
         let mut present: u64 = 0;
         // Singular messages are merged if they occur again, which is what their bytes one after the other mean.
-        let mut singular: Vec<(&FieldTable, &MessageTable, Vec<&[u8]>)> = Vec::new();
+        let mut singular: Vec<Singular<'_>> = Vec::new();
         let mut counts: Vec<(u32, usize)> = Vec::new();
         let mut rest = body;
         while !rest.is_empty() {
@@ -95,19 +107,31 @@ impl Walk {
             let Kind::Message(nested) = field.kind else { continue };
             let content = without_length(value)?;
             if field.shape == Shape::Single {
-                match singular.iter_mut().find(|(known, ..)| known.number == number) {
-                    Some((_, _, parts)) => parts.push(content),
-                    None => singular.push((field, nested, vec![content])),
+                match singular.iter_mut().find(|known| known.name == field.name) {
+                    Some(known) => known.more.push(content),
+                    None => singular.push(Singular {
+                        name: field.name,
+                        table: nested,
+                        content,
+                        more: Vec::new(),
+                    }),
                 }
             } else {
                 let element = next_index(&mut counts, number);
                 self.nested((field.name, Some(element)), nested, content)?;
             }
         }
-        for (field, nested, parts) in singular {
-            match parts.as_slice() {
-                [content] => self.nested((field.name, None), nested, content)?,
-                parts => self.nested((field.name, None), nested, &parts.concat())?,
+        for Singular {
+            name,
+            table,
+            content,
+            more,
+        } in singular
+        {
+            if more.is_empty() {
+                self.nested((name, None), table, content)?;
+            } else {
+                self.nested((name, None), table, &[content, &more.concat()].concat())?;
             }
         }
         let own = table
@@ -117,6 +141,7 @@ impl Walk {
             .filter(|(index, field)| field.required && present & 1 << index == 0);
         let own: Vec<String> = own.map(|(_, field)| self.path_of(field.name)).collect();
         self.missing.splice(own_missing_at..own_missing_at, own);
+        self.missing.truncate(MAX_NAMED);
         Ok(())
     }
 

@@ -27,7 +27,7 @@ mod tests;
 pub use error::{ConvertError, DecodeError, SyntaxError};
 pub use node::{Node, Number, Object};
 pub use parse::{MAX_DEPTH, MAX_ECHO, parse};
-pub use put::{FieldSink, Value};
+pub use put::{FieldSink, Items, Members, Value};
 pub use read::Reading;
 pub(crate) use to_serde::serialize;
 pub use write::{append, to_vec};

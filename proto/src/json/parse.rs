@@ -40,7 +40,8 @@ fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
-fn echo(bytes: &[u8]) -> String {
+/// The part of an input that an error repeats.
+pub(super) fn echo(bytes: &[u8]) -> String {
     let kept = bytes.get(..MAX_ECHO).unwrap_or(bytes);
     String::from_utf8_lossy(kept).into_owned()
 }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use super::JsonMessage;
 use super::error::{ConvertError, SyntaxError};
 use super::node::{Node, Number, Object};
-use super::{JsonMessage, parse};
+use super::parse::{echo, parse};
 use crate::table::EnumTable;
 
 /// What was noticed while a message is read.
@@ -81,7 +82,7 @@ pub(crate) fn one_enum(slot: &mut i32, name: &str, node: &Node<'_>, table: &Enum
     let text = enum_name(name, node)?;
     *slot = table
         .number(text)
-        .ok_or_else(|| ConvertError::UnknownEnum(text.to_owned()))?;
+        .ok_or_else(|| ConvertError::UnknownEnum(echo(text.as_bytes())))?;
     Ok(())
 }
 
@@ -205,7 +206,7 @@ fn parsed_text<'t>(text: &'t str, name: &str, expected: &'static str) -> Result<
 
 fn bad_text(text: &str, name: &str, expected: &'static str, reason: SyntaxError) -> ConvertError {
     ConvertError::Text {
-        text: text.to_owned(),
+        text: echo(text.as_bytes()),
         expected,
         field: name.to_owned(),
         reason,

@@ -3,6 +3,9 @@
 use super::node::{Node, Object};
 use crate::table::{FieldTable, Kind, MessageTable, Shape};
 
+/// Missing fields that are named: more than anybody reads, and a bound for the answer to a large broken body.
+const MAX_NAMED: usize = 1000;
+
 /// Paths as Mesos prints them: `subscribe.framework_info.user`, `tasks[0].task_id`. The fields of a message come before
 /// those of messages inside it.
 pub(crate) fn missing(table: &MessageTable, object: &Object<'_>) -> Vec<String> {
@@ -12,6 +15,9 @@ pub(crate) fn missing(table: &MessageTable, object: &Object<'_>) -> Vec<String> 
 }
 
 fn collect(table: &MessageTable, object: &Object<'_>, path: &str, found: &mut Vec<String>) {
+    if found.len() >= MAX_NAMED {
+        return;
+    }
     let set = |field: &FieldTable| object.get(field.name).filter(|node| !matches!(node, Node::Null));
     for field in table
         .fields

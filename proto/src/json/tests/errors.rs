@@ -69,6 +69,13 @@ fn an_error_repeats_no_more_than_a_part_of_a_large_body() {
     assert!(refusal(body.as_bytes()).len() < 2048);
     let body = format!("{{}}{}", "y".repeat(1_000_000));
     assert!(refusal(body.as_bytes()).len() < 2048);
+    let body = format!(
+        r#"{{"decline":{{"filters":{{"refuse_seconds":"{}"}}}}}}"#,
+        "y".repeat(1_000_000)
+    );
+    assert!(refusal(body.as_bytes()).len() < 4096);
+    let body = format!(r#"{{"reconcile":{{"tasks":[{}]}}}}"#, vec!["{}"; 100_000].join(","));
+    assert!(refusal(body.as_bytes()).len() < 100_000);
 }
 
 #[test]
