@@ -1,0 +1,127 @@
+//! Finds the leading master: asks every known master at once with `GET /redirect`, which each of them answers with
+//! the address of the leader, the leader itself included.
+//!
+//! A follower that has not yet noticed the death of its leader goes on naming it. Therefore a leader that a client has
+//! just lost counts only when it names itself ([`LeaderFinder::find`], `lost`).
+//! This module never follows more than one redirect and pauses between rounds ([`Backoff`]).
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use seams::Seams;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+
+use crate::backoff::Backoff;
+use crate::http::{Http, redirect_target};
+use crate::masters::MasterList;
+
+/// Limit of one question; a master that needs longer is asked again in the next, longer round.
+const ASK_TIMEOUT: Duration = Duration::from_secs(2);
+/// Addresses learnt from redirects and kept besides those configured: clusters have at most seven members, some under
+/// two names.
+const LEARNT_MAX: usize = 16;
+
+/// Knows the masters of one cluster and finds out which one leads. Cheap to clone; clones share what they learn.
+#[derive(Clone, Debug)]
+pub struct LeaderFinder {
+    http: Http,
+    seams: Seams,
+    configured: Arc<[String]>,
+    /// Addresses leaders announced, oldest first, none of them in `configured`.
+    learnt: Arc<Mutex<Vec<String>>>,
+}
+
+impl LeaderFinder {
+    /// A finder for the cluster that `masters` belong to.
+    pub fn new(masters: &MasterList, seams: Seams) -> Self {
+        Self::with_http(masters, Http::new(&seams), seams)
+    }
+
+    pub(crate) fn with_http(masters: &MasterList, http: Http, seams: Seams) -> Self {
+        LeaderFinder {
+            http,
+            seams,
+            configured: masters.addresses().into(),
+            learnt: Arc::default(),
+        }
+    }
+
+    /// Every address known: those configured, then those learnt from redirects.
+    pub fn known(&self) -> Vec<String> {
+        let learnt = self.learnt.lock().unwrap_or_else(PoisonError::into_inner);
+        self.configured.iter().chain(learnt.iter()).cloned().collect()
+    }
+
+    /// Remembers the address of a master that somebody was redirected to.
+    pub(crate) fn learn(&self, address: &str) {
+        if self.configured.iter().any(|known| known == address) {
+            return;
+        }
+        let mut learnt = self.learnt.lock().unwrap_or_else(PoisonError::into_inner);
+        if learnt.iter().any(|known| known == address) {
+            return;
+        }
+        if learnt.len() == LEARNT_MAX {
+            learnt.remove(0);
+        }
+        learnt.push(address.to_owned());
+    }
+
+    /// Whom `master` names as the leader, as `host:port`; `None` when it knows none or does not answer.
+    pub async fn ask(&self, master: &str) -> Option<String> {
+        let response = timeout(ASK_TIMEOUT, self.http.get(master, "/redirect"))
+            .await
+            .ok()?
+            .ok()?;
+        let leader = redirect_target(&response)?;
+        self.learn(&leader.address);
+        Some(leader.address)
+    }
+
+    /// Waits until a master is known to lead and returns its `host:port`. `lost` names a leader whose connection has
+    /// just failed: it is returned again only when it answers itself that it leads.
+    ///
+    /// Never ends while there is no leader; callers bound it. Cancel safety: may be dropped at any time.
+    pub async fn find(&self, lost: Option<&str>) -> String {
+        let mut backoff = Backoff::new(self.seams.clone());
+        loop {
+            let end_of_round = Instant::now() + backoff.next_pause();
+            if let Ok(Some(leader)) = timeout_at(end_of_round, self.ask_all(lost)).await {
+                return leader;
+            }
+            sleep_until(end_of_round).await;
+        }
+    }
+
+    /// One round: the first acceptable answer of all known masters, `None` when all have answered and none is.
+    async fn ask_all(&self, lost: Option<&str>) -> Option<String> {
+        let mut asked: FuturesUnordered<_> = self
+            .known()
+            .into_iter()
+            .map(|master| async move {
+                let leader = self.ask(&master).await;
+                (master, leader)
+            })
+            .collect();
+        while let Some((master, leader)) = asked.next().await {
+            if let Some(leader) = leader
+                && (lost != Some(leader.as_str()) || master == leader)
+            {
+                return Some(leader);
+            }
+        }
+        None
+    }
+
+    /// Asks one master other than `leader` who leads; `turn` rotates through them. Returns the new leader when another
+    /// one is named **and** that one says so itself; a follower that lags behind must not break a good connection.
+    pub(crate) async fn check_for_other_leader(&self, leader: &str, turn: usize) -> Option<String> {
+        let others: Vec<_> = self.known().into_iter().filter(|known| known != leader).collect();
+        let witness = others.get(turn.checked_rem(others.len())?)?;
+        let named = self.ask(witness).await.filter(|named| named != leader)?;
+        let named_by_itself = self.ask(&named).await?;
+        (named_by_itself == named).then_some(named)
+    }
+}

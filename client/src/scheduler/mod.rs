@@ -1,0 +1,205 @@
+//! A framework's connection to the leading master (v1 scheduler API), kept up while masters come and go.
+//!
+//! [`Scheduler::start`] subscribes and from then on resubscribes by itself, with the same framework id, whenever the
+//! stream breaks, its heartbeats stay away or another master leads. What happens arrives in order at [`Notices`];
+//! calls go out through [`Scheduler`]. `subscription` holds the loop, `calls` the typed calls.
+//!
+//! Nothing here decides for the framework: no call is repeated, no update acknowledged, no offer declined by itself.
+
+mod calls;
+mod subscription;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use proto::v1::scheduler::{Call, Event};
+use proto::v1::{FrameworkId, FrameworkInfo, MasterInfo};
+use seams::Seams;
+use tokio::sync::{mpsc, watch};
+
+use crate::encoding::Encoding;
+use crate::http::Http;
+use crate::leader::LeaderFinder;
+use crate::masters::MasterList;
+use crate::outcome::CallOutcome;
+
+/// Path of the scheduler API on a master.
+const SCHEDULER_PATH: &str = "/api/v1/scheduler";
+
+/// What a framework wants to be to the master.
+#[derive(Clone, Debug)]
+pub struct SchedulerConfig {
+    /// Members of the cluster.
+    pub masters: MasterList,
+    /// The framework. With an `id` it resubscribes as that framework, without one it gets a new id. A framework that
+    /// shall survive its own disconnection sets `failover_timeout` (seconds; default 0).
+    pub framework: FrameworkInfo,
+    /// Roles without offers from the start; a subset of the framework's roles.
+    pub suppressed_roles: Vec<String>,
+    /// Encoding of calls and events.
+    pub encoding: Encoding,
+    /// Notices kept for a slow reader before the stream is read no further; at least 1. Default 1,024.
+    pub notices_max: usize,
+}
+
+/// Why a configuration is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SchedulerConfigError {
+    /// The queue of notices would hold nothing.
+    #[error("notices_max is 0: expected at least 1")]
+    NoRoomForNotices,
+}
+
+impl SchedulerConfig {
+    /// A configuration with defaults: protobuf, nothing suppressed.
+    pub fn new(masters: MasterList, framework: FrameworkInfo) -> Self {
+        SchedulerConfig {
+            masters,
+            framework,
+            suppressed_roles: Vec::new(),
+            encoding: Encoding::default(),
+            notices_max: 1024,
+        }
+    }
+}
+
+/// What a framework learns, in the order of the stream.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Notice {
+    /// Subscribed at `master`, for the first time or again. Reconcile after `again`: updates may have been missed.
+    Subscribed {
+        /// The framework's id, the same for the whole life of a [`Scheduler`].
+        framework_id: FrameworkId,
+        /// The leading master, `host:port` as it was reached.
+        master: String,
+        /// The leading master as it calls itself.
+        master_info: Option<Box<MasterInfo>>,
+        /// Whether this scheduler was subscribed before.
+        again: bool,
+    },
+    /// The stream is gone; all offers are void. The next notice is `Subscribed` or `Ended`.
+    Disconnected {
+        /// The master that was connected.
+        master: String,
+        /// What was noticed.
+        reason: String,
+    },
+    /// Any event but SUBSCRIBED, HEARTBEAT and ERROR.
+    Event(Box<Event>),
+    /// The last notice: the framework was refused, removed, failed over to another scheduler or torn down.
+    Ended {
+        /// The master's text, verbatim.
+        reason: String,
+    },
+}
+
+/// The receiving side; dropping it ends the subscription, as the death of the framework would.
+#[derive(Debug)]
+pub struct Notices(mpsc::Receiver<Notice>);
+
+impl Notices {
+    /// The next notice; `None` after [`Notice::Ended`]. Cancel safety: a dropped future loses nothing.
+    pub async fn next(&mut self) -> Option<Notice> {
+        self.0.recv().await
+    }
+}
+
+/// One subscription: where calls go to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Session {
+    master: String,
+    framework_id: FrameworkId,
+    stream_id: Option<String>,
+}
+
+/// The sending side: typed calls to the master this scheduler is subscribed at. Cheap to clone.
+///
+/// Calls that one caller awaits one after the other arrive in that order.
+#[derive(Clone, Debug)]
+pub struct Scheduler {
+    http: Http,
+    encoding: Encoding,
+    session: watch::Receiver<Option<Session>>,
+    torn_down: Arc<AtomicBool>,
+}
+
+impl Scheduler {
+    /// Starts to subscribe. The subscription lives in a task of the current runtime until `Notices` is dropped or has
+    /// ended.
+    pub fn start(config: SchedulerConfig, seams: Seams) -> Result<(Scheduler, Notices), SchedulerConfigError> {
+        if config.notices_max == 0 {
+            return Err(SchedulerConfigError::NoRoomForNotices);
+        }
+        let http = Http::new(&seams);
+        let (session_sender, session) = watch::channel(None);
+        let (notices_sender, notices) = mpsc::channel(config.notices_max);
+        let torn_down = Arc::new(AtomicBool::new(false));
+        let scheduler = Scheduler {
+            http: http.clone(),
+            encoding: config.encoding,
+            session,
+            torn_down: Arc::clone(&torn_down),
+        };
+        let subscription = subscription::Subscription {
+            finder: LeaderFinder::with_http(&config.masters, http.clone(), seams.clone()),
+            http,
+            seams,
+            config,
+            session: session_sender,
+            notices: notices_sender.clone(),
+            torn_down,
+            subscribed_before: false,
+        };
+        tokio::spawn(async move {
+            tokio::select! {
+                () = notices_sender.closed() => {}
+                () = subscription.run() => {}
+            }
+        });
+        Ok((scheduler, Notices(notices)))
+    }
+
+    /// The master this scheduler is subscribed at just now, `host:port`.
+    pub fn master(&self) -> Option<String> {
+        self.session.borrow().as_ref().map(|session| session.master.clone())
+    }
+
+    /// The framework's id while subscribed.
+    pub fn framework_id(&self) -> Option<FrameworkId> {
+        self.session
+            .borrow()
+            .as_ref()
+            .map(|session| session.framework_id.clone())
+    }
+
+    /// Waits until subscribed; `false` if that will never be again.
+    pub async fn subscribed(&self) -> bool {
+        self.session.clone().wait_for(Option::is_some).await.is_ok()
+    }
+
+    /// Sends any call but SUBSCRIBE; the framework id is filled in.
+    pub async fn call(&self, mut call: Call) -> CallOutcome {
+        let Some(session) = self.session.borrow().clone() else {
+            return CallOutcome::NotSent {
+                reason: "not subscribed".to_owned(),
+            };
+        };
+        call.framework_id = Some(session.framework_id);
+        let body = self.encoding.encode(&call);
+        self.http
+            .call(
+                &session.master,
+                SCHEDULER_PATH,
+                self.encoding,
+                session.stream_id.as_deref(),
+                body,
+            )
+            .await
+    }
+
+    fn mark_torn_down(&self) {
+        self.torn_down.store(true, Ordering::Release);
+    }
+}

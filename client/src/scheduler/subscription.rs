@@ -1,0 +1,291 @@
+//! The loop behind a [`Scheduler`](super::Scheduler): find the leader, subscribe, read events, start over.
+//!
+//! The stream is left when it breaks or ends, when [`HEARTBEATS_MISSED_MAX`] heartbeats stayed away, and when another
+//! master is found to lead: a paused leader keeps its connections open and says nothing.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use libprocess::Response;
+use proto::v1::scheduler::call::{Subscribe, Type as CallType};
+use proto::v1::scheduler::event::{Subscribed, Type as EventType};
+use proto::v1::scheduler::{Call, Event};
+use seams::Seams;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{debug, info, warn};
+
+use super::{Notice, SCHEDULER_PATH, SchedulerConfig, Session};
+use crate::backoff::Backoff;
+use crate::http::{EventStream, Http, HttpError, error_text, redirect_target};
+use crate::leader::LeaderFinder;
+
+/// Heartbeat interval of a master that announces none.
+const HEARTBEAT_INTERVAL_DEFAULT: Duration = Duration::from_secs(15);
+/// After so many heartbeat intervals without a byte the stream is taken for dead.
+const HEARTBEATS_MISSED_MAX: f64 = 2.5;
+/// Longest heartbeat interval believed.
+const HEARTBEAT_INTERVAL_MAX: Duration = Duration::from_secs(3600);
+/// How often another master is asked whether somebody else leads.
+const LEADER_CHECK_INTERVAL: Duration = Duration::from_millis(500);
+/// Longest wait for the answer to SUBSCRIBE: masters hold it while they elect.
+const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Redirects followed in one attempt; in a settled cluster one leads to the leader.
+const REDIRECTS_MAX: usize = 3;
+/// A subscription that lasted so long was a good one: after it the pauses start short again.
+const GOOD_SUBSCRIPTION: Duration = Duration::from_secs(1);
+
+pub(super) struct Subscription {
+    pub(super) finder: LeaderFinder,
+    pub(super) http: Http,
+    pub(super) seams: Seams,
+    pub(super) config: SchedulerConfig,
+    pub(super) session: watch::Sender<Option<Session>>,
+    pub(super) notices: mpsc::Sender<Notice>,
+    pub(super) torn_down: Arc<AtomicBool>,
+    pub(super) subscribed_before: bool,
+}
+
+/// Why an attempt or a subscription ended.
+enum End {
+    /// For good.
+    Final(String),
+    /// Another master may do better.
+    Retry {
+        /// For the log and the notice.
+        reason: String,
+        /// The leader to try next, when it is known.
+        next: Option<String>,
+    },
+}
+
+fn retry(reason: impl Into<String>) -> End {
+    End::Retry {
+        reason: reason.into(),
+        next: None,
+    }
+}
+
+impl Subscription {
+    /// Runs until the framework has ended or nobody reads the notices any more.
+    pub(super) async fn run(mut self) {
+        let mut backoff = Backoff::new(self.seams.clone());
+        let mut lost: Option<String> = None;
+        let mut next: Option<String> = None;
+        loop {
+            let master = match next.take() {
+                Some(master) => master,
+                None => self.finder.find(lost.as_deref()).await,
+            };
+            let started = Instant::now();
+            let (end, was_subscribed) = self.follow(&master).await;
+            match end {
+                End::Final(reason) => {
+                    info!(%reason, "the framework's subscription has ended");
+                    self.notify(Notice::Ended { reason }).await;
+                    return;
+                }
+                End::Retry { reason, next: named } => {
+                    info!(%master, %reason, "left the master");
+                    if was_subscribed && started.elapsed() >= GOOD_SUBSCRIPTION {
+                        backoff.reset();
+                    } else {
+                        sleep(backoff.next_pause()).await;
+                    }
+                    lost = Some(master);
+                    next = named;
+                }
+            }
+        }
+    }
+
+    /// Subscribes at `master` and reads its stream to the end; also says whether it was subscribed.
+    async fn follow(&mut self, master: &str) -> (End, bool) {
+        let (master, response) = match self.subscribe(master).await {
+            Ok(subscribed) => subscribed,
+            Err(end) => return (end, false),
+        };
+        let stream_id = response.headers.get("mesos-stream-id").map(str::to_owned);
+        let mut events = EventStream::new(response, self.config.encoding);
+        let subscribed = match timeout(SUBSCRIBE_TIMEOUT, self.first_event(&mut events)).await {
+            Ok(Ok(subscribed)) => subscribed,
+            Ok(Err(end)) => return (end, false),
+            Err(_) => return (retry("no SUBSCRIBED event came"), false),
+        };
+        let heartbeat_timeout = heartbeat_timeout(&subscribed);
+        self.enter(&master, stream_id, subscribed).await;
+        let end = self.read_events(&master, &mut events, heartbeat_timeout).await;
+        self.session.send_replace(None);
+        if let End::Retry { reason, .. } = &end {
+            self.notify(Notice::Disconnected {
+                master,
+                reason: reason.clone(),
+            })
+            .await;
+        }
+        (end, true)
+    }
+
+    /// Posts SUBSCRIBE, following redirects; gives up early when another master turns out to lead.
+    async fn subscribe(&self, master: &str) -> Result<(String, Response), End> {
+        let mut master = master.to_owned();
+        let mut turn = 0;
+        for _ in 0..=REDIRECTS_MAX {
+            let response = {
+                let mut attempt = pin!(timeout(SUBSCRIBE_TIMEOUT, self.post_subscribe(&master)));
+                loop {
+                    tokio::select! {
+                        response = &mut attempt => break response,
+                        other = self.next_leader_check(&master, &mut turn) => if let Some(other) = other {
+                            return Err(End::Retry { reason: format!("{other} leads"), next: Some(other) });
+                        },
+                    }
+                }
+            };
+            let response = match response {
+                Ok(Ok(response)) => response,
+                Ok(Err(error)) => return Err(retry(error.to_string())),
+                Err(_) => return Err(retry(format!("no answer to SUBSCRIBE within {SUBSCRIBE_TIMEOUT:?}"))),
+            };
+            match response.status {
+                200 => return Ok((master, response)),
+                307 => match redirect_target(&response) {
+                    Some(target) => {
+                        debug!(%master, leader = %target.address, "redirected");
+                        self.finder.learn(&target.address);
+                        master = target.address;
+                    }
+                    None => return Err(retry("redirected to nowhere")),
+                },
+                status @ (400 | 401 | 403 | 406 | 415) => {
+                    return Err(End::Final(format!(
+                        "SUBSCRIBE refused with {status}: {}",
+                        error_text(response).await
+                    )));
+                }
+                status => {
+                    return Err(retry(format!(
+                        "SUBSCRIBE answered {status}: {}",
+                        error_text(response).await
+                    )));
+                }
+            }
+        }
+        Err(retry(format!("redirected more than {REDIRECTS_MAX} times")))
+    }
+
+    async fn post_subscribe(&self, master: &str) -> Result<Response, HttpError> {
+        let encoding = self.config.encoding;
+        let subscribe = Subscribe {
+            framework_info: self.config.framework.clone(),
+            suppressed_roles: self.config.suppressed_roles.clone(),
+            offer_constraints: None,
+        };
+        let call = Call {
+            framework_id: self.config.framework.id.clone(),
+            r#type: Some(CallType::Subscribe.into()),
+            subscribe: Some(subscribe),
+            ..Call::default()
+        };
+        let body = encoding.encode(&call);
+        self.http.subscribe(master, SCHEDULER_PATH, encoding, body).await
+    }
+
+    /// Waits one interval, then asks; `Some` when another master leads.
+    async fn next_leader_check(&self, master: &str, turn: &mut usize) -> Option<String> {
+        sleep(LEADER_CHECK_INTERVAL).await;
+        *turn = turn.wrapping_add(1);
+        self.finder.check_for_other_leader(master, *turn).await
+    }
+
+    /// The SUBSCRIBED event every good stream begins with.
+    async fn first_event(&self, events: &mut EventStream) -> Result<Subscribed, End> {
+        let event: Event = match events.next().await {
+            Ok(Some(event)) => event,
+            Ok(None) => return Err(retry("the stream ended before SUBSCRIBED")),
+            Err(error) => return Err(retry(error.to_string())),
+        };
+        match (event.r#type(), event.subscribed, event.error) {
+            (EventType::Subscribed, Some(subscribed), _) => Ok(subscribed),
+            (EventType::Error, _, Some(error)) => Err(End::Final(error.message)),
+            (other, ..) => Err(retry(format!("the stream began with {other:?} instead of SUBSCRIBED"))),
+        }
+    }
+
+    /// Publishes the new session.
+    async fn enter(&mut self, master: &str, stream_id: Option<String>, subscribed: Subscribed) {
+        let framework_id = subscribed.framework_id;
+        info!(%master, framework_id = %framework_id.value, again = self.subscribed_before, "subscribed");
+        self.config.framework.id = Some(framework_id.clone());
+        let again = std::mem::replace(&mut self.subscribed_before, true);
+        let session = Session {
+            master: master.to_owned(),
+            framework_id: framework_id.clone(),
+            stream_id,
+        };
+        self.session.send_replace(Some(session));
+        let master_info = subscribed.master_info.map(Box::new);
+        self.notify(Notice::Subscribed {
+            framework_id,
+            master: master.to_owned(),
+            master_info,
+            again,
+        })
+        .await;
+    }
+
+    /// Hands events on until the stream is to be left.
+    async fn read_events(&self, master: &str, events: &mut EventStream, heartbeat_timeout: Duration) -> End {
+        let mut turn = 0;
+        let mut check = Box::pin(self.next_leader_check(master, &mut turn));
+        loop {
+            let next = tokio::select! {
+                // What has arrived is handed on before anything else is decided.
+                biased;
+                next = timeout(heartbeat_timeout, events.next::<Event>()) => next,
+                other = &mut check => {
+                    if let Some(other) = other {
+                        return End::Retry { reason: format!("{other} leads now"), next: Some(other) };
+                    }
+                    drop(check);
+                    check = Box::pin(self.next_leader_check(master, &mut turn));
+                    continue;
+                }
+            };
+            let event = match next {
+                Err(_) => return retry(format!("nothing was heard for {heartbeat_timeout:?}")),
+                Ok(Err(error)) => return retry(error.to_string()),
+                Ok(Ok(None)) if self.torn_down.load(Ordering::Acquire) => {
+                    return End::Final("the framework was torn down".to_owned());
+                }
+                Ok(Ok(None)) => return retry("the master ended the stream"),
+                Ok(Ok(Some(event))) => event,
+            };
+            match event.r#type() {
+                EventType::Heartbeat => {}
+                EventType::Error => return End::Final(event.error.map(|error| error.message).unwrap_or_default()),
+                EventType::Subscribed | EventType::Unknown => warn!(?event, "ignored an event out of place"),
+                _ => self.notify(Notice::Event(Box::new(event))).await,
+            }
+        }
+    }
+
+    /// Waits for room; a reader that is gone is noticed by the task that runs this loop.
+    async fn notify(&self, notice: Notice) {
+        if self.notices.send(notice).await.is_err() {
+            debug!("nobody reads the notices any more");
+        }
+    }
+}
+
+/// Silence after which a stream is dead.
+fn heartbeat_timeout(subscribed: &Subscribed) -> Duration {
+    let interval = subscribed
+        .heartbeat_interval_seconds
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .filter(|interval| !interval.is_zero())
+        .unwrap_or(HEARTBEAT_INTERVAL_DEFAULT);
+    interval.min(HEARTBEAT_INTERVAL_MAX).mul_f64(HEARTBEATS_MISSED_MAX)
+}
