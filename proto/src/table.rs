@@ -1,6 +1,10 @@
 //! What the generated statics say about a message: its required fields, the way to those of nested messages, and the
 //! names of enum values. Fields that neither are required nor lead to required ones are not listed.
 
+/// Messages inside each other that both decoders accept. Mesos's own reach a dozen; the rest up to the 100 levels that
+/// prost decodes is left for those who put a message into a larger one.
+pub const MAX_MESSAGE_DEPTH: usize = 64;
+
 /// The listed fields of a message, in the order of the `.proto` file.
 #[derive(Debug)]
 pub struct MessageTable {

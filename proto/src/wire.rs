@@ -7,57 +7,78 @@ use prost::Message;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
 use crate::json::JsonMessage;
-use crate::table::{EnumTable, Kind, MessageTable, Shape};
-
-/// Messages inside each other; prost's own limit.
-const MAX_DEPTH: usize = 100;
+use crate::table::{EnumTable, Kind, MAX_MESSAGE_DEPTH, MessageTable, Shape};
 
 /// Missing fields that are named; a large broken body must not become a larger log line.
 const MAX_NAMED: usize = 100;
 
-/// A body that is not the message it should be. The text is that of Mesos; [`DecodeError::missing`] and the source say
-/// more for logs.
+/// A body that is not the message it should be. The text is that of Mesos; the source says more, for logs.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("Failed to parse body into {message} protobuf")]
 pub struct DecodeError {
     message: String,
-    missing: Vec<String>,
-    source: Option<prost::DecodeError>,
+    #[source]
+    reason: Reason,
+}
+
+/// What is wrong with a body.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Reason {
+    /// The bytes are no message of this type.
+    #[error(transparent)]
+    Malformed(#[from] prost::DecodeError),
+    /// Messages inside messages inside messages.
+    #[error("messages are nested deeper than the limit of {limit}")]
+    TooDeep {
+        /// Levels accepted.
+        limit: usize,
+    },
+    /// Required fields with their paths (`tasks[0].task_id`), at most 100 of them.
+    #[error("missing required fields: {}", .0.join(", "))]
+    Missing(Vec<String>),
 }
 
 impl DecodeError {
-    /// The required fields that the body lacks, with their paths (`tasks[0].task_id`); at most 100 of them;
-    /// empty if it is malformed.
+    /// What is wrong.
+    pub fn reason(&self) -> &Reason {
+        &self.reason
+    }
+
+    /// The required fields that the body lacks; empty if something else is wrong.
     pub fn missing(&self) -> &[String] {
-        &self.missing
+        match &self.reason {
+            Reason::Missing(paths) => paths,
+            Reason::Malformed(_) | Reason::TooDeep { .. } => &[],
+        }
     }
 }
 
 /// Decodes a message; `message_label` is its name in the error text (`Call`).
 ///
 /// # Errors
-/// The body is malformed, nested deeper than 100 messages, or lacks required fields.
+/// The body is malformed, nested deeper than [`MAX_MESSAGE_DEPTH`], or lacks required fields.
 pub fn decode<T: Message + Default + JsonMessage>(body: &[u8], message_label: &str) -> Result<T, DecodeError> {
-    let fail = |missing, source| DecodeError {
+    let decoded = T::decode(body).map_err(Reason::from).and_then(|message| {
+        check_required(message.table(), body)?;
+        Ok(message)
+    });
+    decoded.map_err(|reason| DecodeError {
         message: message_label.to_owned(),
-        missing,
-        source,
-    };
-    let message = T::decode(body).map_err(|error| fail(Vec::new(), Some(error)))?;
-    match missing_required(message.table(), body) {
-        Ok(missing) if missing.is_empty() => Ok(message),
-        Ok(missing) => Err(fail(missing, None)),
-        Err(error) => Err(fail(Vec::new(), Some(error))),
-    }
+        reason,
+    })
 }
 
-fn missing_required(table: &MessageTable, body: &[u8]) -> Result<Vec<String>, prost::DecodeError> {
+fn check_required(table: &MessageTable, body: &[u8]) -> Result<(), Reason> {
     let mut walk = Walk {
         path: Vec::new(),
         missing: Vec::new(),
     };
     walk.message(table, body)?;
-    Ok(walk.missing)
+    if walk.missing.is_empty() {
+        Ok(())
+    } else {
+        Err(Reason::Missing(walk.missing))
+    }
 }
 
 /// One step from a message into a field, with the index if it is repeated.
@@ -77,9 +98,14 @@ struct Walk {
 }
 
 impl Walk {
-    fn message(&mut self, table: &MessageTable, body: &[u8]) -> Result<(), prost::DecodeError> {
-        if table.fields.is_empty() || self.path.len() > MAX_DEPTH {
+    fn message(&mut self, table: &MessageTable, body: &[u8]) -> Result<(), Reason> {
+        if table.fields.is_empty() {
             return Ok(());
+        }
+        if self.path.len() >= MAX_MESSAGE_DEPTH {
+            return Err(Reason::TooDeep {
+                limit: MAX_MESSAGE_DEPTH,
+            });
         }
         let own_missing_at = self.missing.len();
         let mut present: u64 = 0;
@@ -145,7 +171,7 @@ impl Walk {
         Ok(())
     }
 
-    fn nested(&mut self, step: Step, table: &MessageTable, content: &[u8]) -> Result<(), prost::DecodeError> {
+    fn nested(&mut self, step: Step, table: &MessageTable, content: &[u8]) -> Result<(), Reason> {
         self.path.push(step);
         let result = self.message(table, content);
         self.path.pop();

@@ -75,6 +75,14 @@ pub enum ConvertError {
         /// Why it is none.
         reason: SyntaxError,
     },
+    /// Messages inside messages inside messages; the text is ours.
+    #[error("Messages are nested deeper than the limit of {limit} at field '{field}'")]
+    TooDeep {
+        /// Levels accepted.
+        limit: usize,
+        /// The field, without its path.
+        field: String,
+    },
     /// Fields without which the message means nothing, with their paths (`tasks[0].task_id`).
     #[error("Missing required fields: {}", .0.join(", "))]
     MissingRequired(Vec<String>),

@@ -9,13 +9,15 @@ use super::JsonMessage;
 use super::error::{ConvertError, SyntaxError};
 use super::node::{Node, Number, Object};
 use super::parse::{echo, parse};
-use crate::table::EnumTable;
+use crate::table::{EnumTable, MAX_MESSAGE_DEPTH};
 
 /// What was noticed while a message is read.
 #[derive(Debug, Default)]
 pub struct Reading {
     /// A required field is missing somewhere.
     pub(crate) incomplete: bool,
+    /// Messages around the one that is read.
+    depth: usize,
 }
 
 type Read = Result<(), ConvertError>;
@@ -125,10 +127,19 @@ fn wrong_type(name: &str, node: &Node<'_>) -> ConvertError {
 
 impl<T: JsonMessage + Default> FromNode for T {
     fn read(&mut self, name: &str, node: &Node<'_>, reading: &mut Reading) -> Read {
-        match node {
-            Node::Object(members) => object(self, members, reading),
-            _ => Err(wrong_type(name, node)),
+        let Node::Object(members) = node else {
+            return Err(wrong_type(name, node));
+        };
+        reading.depth += 1;
+        if reading.depth >= MAX_MESSAGE_DEPTH {
+            return Err(ConvertError::TooDeep {
+                limit: MAX_MESSAGE_DEPTH,
+                field: name.to_owned(),
+            });
         }
+        object(self, members, reading)?;
+        reading.depth -= 1;
+        Ok(())
     }
 }
 

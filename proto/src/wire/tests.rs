@@ -1,7 +1,8 @@
 use proptest::prelude::*;
 use prost::{Message, Name};
 
-use super::decode;
+use super::{Reason, decode};
+use crate::table::MAX_MESSAGE_DEPTH;
 use crate::v1::scheduler::{Call, call};
 use crate::{internal, v1};
 
@@ -86,13 +87,21 @@ fn malformed_and_bottomless_bodies_are_refused() {
     assert!(missing::<Call>(b"{\"type\":\"REVIVE\"}").is_empty());
     // ContainerID.parent (2) inside itself.
     let mut nested = Vec::new();
-    for _ in 0..150 {
-        let mut outer = vec![2 << 3 | 2];
+    for depth in 1..150 {
+        let mut outer = vec![1 << 3 | 2, 0, 2 << 3 | 2];
         prost::encoding::encode_varint(nested.len() as u64, &mut outer);
         outer.extend_from_slice(&nested);
         nested = outer;
+        let decoded = decode::<v1::ContainerId>(&[nested.as_slice(), &field(1, b"c")].concat(), "ContainerID");
+        match decoded.map_err(|error| error.reason().clone()) {
+            Err(Reason::Missing(_)) => assert!(depth < MAX_MESSAGE_DEPTH, "{depth}"),
+            Err(Reason::TooDeep { limit }) => assert!(limit == MAX_MESSAGE_DEPTH && depth >= limit, "{depth}"),
+            other => assert!(
+                matches!(other, Err(Reason::Malformed(_))) && depth >= 100,
+                "{depth} {other:?}"
+            ),
+        }
     }
-    assert!(missing::<v1::ContainerId>(&nested).is_empty());
 }
 
 #[test]

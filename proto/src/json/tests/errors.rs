@@ -1,6 +1,9 @@
 //! Error texts, word for word as Mesos answers them.
 
+use prost::Message;
+
 use crate::json::{from_node, from_slice, parse};
+use crate::table::MAX_MESSAGE_DEPTH;
 use crate::v1::{self, scheduler::Call};
 
 fn refusal(body: &[u8]) -> String {
@@ -188,5 +191,25 @@ fn the_first_character_outside_base64_is_named() {
     assert_eq!(
         convert_refusal(r#"{"acknowledge":{"uuid":"ab!?"}}"#),
         "Failed to base64 decode bytes field 'uuid': Invalid character '!'"
+    );
+}
+
+#[test]
+fn messages_are_nested_no_deeper_than_the_binary_decoder_accepts_them() {
+    let nested = |levels: usize| {
+        let inner = (1..levels).fold(r#"{"value":"c"}"#.to_owned(), |inner, _| {
+            format!(r#"{{"value":"c","parent":{inner}}}"#)
+        });
+        from_slice::<v1::ContainerId>(inner.as_bytes(), "ContainerID")
+    };
+    let deepest = nested(MAX_MESSAGE_DEPTH).unwrap();
+    assert_eq!(
+        crate::wire::decode::<v1::ContainerId>(&deepest.encode_to_vec(), "ContainerID").unwrap(),
+        deepest
+    );
+    assert_eq!(
+        nested(MAX_MESSAGE_DEPTH + 1).unwrap_err().to_string(),
+        "Failed to convert JSON into ContainerID protobuf: Messages are nested deeper than the limit of 64 at field \
+         'parent'"
     );
 }
