@@ -9,6 +9,8 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 
+use crate::headers::is_zero_quality;
+
 /// Shortest body that is compressed, in bytes, as in libprocess.
 pub(crate) const COMPRESS_BYTES_MIN: usize = 1024;
 
@@ -77,14 +79,6 @@ pub(crate) fn is_accepted(accept_encoding: Option<&str>) -> bool {
         })
     };
     quality_of("gzip").or_else(|| quality_of("*")).unwrap_or(false)
-}
-
-fn is_zero_quality(parameters: &str) -> bool {
-    let value = parameters
-        .trim()
-        .strip_prefix("q=")
-        .and_then(|value| value.trim().parse::<f64>().ok());
-    value == Some(0.0)
 }
 
 #[cfg(test)]

@@ -80,6 +80,21 @@ impl Headers {
             .count()
     }
 
+    /// Whether the `Accept` field allows `media_type`, e.g. `application/json`, by the rules of libprocess: without the
+    /// field everything is allowed, with an empty one nothing; `*/*` and `type/*` count; the first entry that matches
+    /// decides, and refuses if its quality is 0. Other qualities are ignored: the caller's preference wins.
+    pub fn accepts_media_type(&self, media_type: &str) -> bool {
+        if !self.contains("Accept") {
+            return true;
+        }
+        let wanted = media_type.split_once('/').unwrap_or((media_type, ""));
+        self.get("Accept")
+            .unwrap_or_default()
+            .split(',')
+            .find_map(|entry| accepts(entry, wanted))
+            .unwrap_or(false)
+    }
+
     /// Every field in order of arrival; those whose value is not UTF-8 are left out.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.fields.iter().filter_map(|field| {
@@ -116,6 +131,24 @@ impl fmt::Debug for Headers {
     }
 }
 
+/// Whether an entry of an `Accept` field allows a type; `None` if it does not speak of it.
+fn accepts(entry: &str, wanted: (&str, &str)) -> Option<bool> {
+    let mut parts = entry.split(';').map(str::trim);
+    let (kind, subtype) = parts.next()?.split_once('/')?;
+    let matches = |pattern: &str, word: &str| pattern == "*" || pattern.eq_ignore_ascii_case(word);
+    let is_match = matches(kind, wanted.0) && matches(subtype, wanted.1);
+    is_match.then(|| !parts.any(is_zero_quality))
+}
+
+/// Whether a parameter is `q=0`, with any number of zeros behind the point.
+pub(crate) fn is_zero_quality(parameter: &str) -> bool {
+    let value = parameter
+        .trim()
+        .strip_prefix("q=")
+        .and_then(|value| value.trim().parse::<f64>().ok());
+    value == Some(0.0)
+}
+
 fn narrow(range: Range<usize>) -> Option<Range<u32>> {
     Some(u32::try_from(range.start).ok()?..u32::try_from(range.end).ok()?)
 }
@@ -133,6 +166,31 @@ mod tests {
         assert!(headers.contains("EMPTY"));
         assert_eq!(headers.count("accept"), 2);
         assert_eq!(headers.iter().count(), 3);
+    }
+
+    #[test]
+    fn first_matching_media_type_decides() {
+        let accepts = |value: &str| Headers::from_pairs([("Accept", value)]).accepts_media_type("application/json");
+        for value in [
+            "application/json",
+            "text/html, */*",
+            "application/*",
+            "application/x-protobuf;q=0.9, application/json;q=0.1",
+            "Application/JSON; charset=utf-8",
+        ] {
+            assert!(accepts(value), "{value}");
+        }
+        for value in [
+            "",
+            "text/html",
+            "application/recordio",
+            "application/json;q=0, */*",
+            "*/*; q=0.00",
+            "json",
+        ] {
+            assert!(!accepts(value), "{value}");
+        }
+        assert!(Headers::default().accepts_media_type("application/json"));
     }
 
     #[test]

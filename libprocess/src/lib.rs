@@ -17,7 +17,8 @@
 //!
 //! Deliberate differences from Mesos: `HEAD` is answered without a body (with one, keep-alive clients lose their place);
 //! bodies are bounded ([`Limits::max_body_bytes`], answered `413`); plain requests of a peer that has closed its sending
-//! side are answered, and streams to such a peer end.
+//! side are answered, and streams to such a peer end. Two things Mesos accepts close the connection here: header fields
+//! folded over several lines and HTTP/0.9. Host names in UPIDs are not resolved.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod client;

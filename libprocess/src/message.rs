@@ -63,6 +63,13 @@ pub(crate) fn sender(head: &RequestHead) -> Option<Upid> {
     Upid::parse(text?)
 }
 
+/// Whether the first segment of a path that starts with one slash can be percent-decoded.
+pub(crate) fn has_decodable_actor(path: &str) -> bool {
+    path.split('/')
+        .nth(1)
+        .is_none_or(|actor| percent::is_well_formed(actor.as_bytes()))
+}
+
 /// Receiving actor (decoded) and message name (not decoded) of a path that starts with one slash.
 pub(crate) fn target(path: &str) -> Result<(String, &str), MalformedEscape> {
     let path = path.strip_prefix('/').unwrap_or(path);

@@ -16,7 +16,7 @@ const TEXT_PLAIN: &str = "text/plain; charset=utf-8";
 pub struct HttpResponse {
     /// Status code.
     pub status: u16,
-    /// Further header fields in the order to send. Control characters in values are sent as blanks.
+    /// Further header fields in the order to send. Control characters are sent as blanks.
     pub headers: Vec<(Cow<'static, str>, String)>,
     /// Body.
     pub body: Body,
@@ -133,9 +133,9 @@ impl HttpResponse {
 
 /// Writes `name: value` and the line end; nobody can smuggle in a line end of his own.
 pub(crate) fn write_field(name: &str, value: &str, out: &mut BytesMut) {
+    let start = out.len();
     out.put_slice(name.as_bytes());
     out.put_slice(b": ");
-    let start = out.len();
     out.put_slice(value.as_bytes());
     for byte in &mut out[start..] {
         if byte.is_ascii_control() && *byte != b'\t' {

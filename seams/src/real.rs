@@ -2,10 +2,11 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::BoxFuture;
 use rand::Rng;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::{BoxStream, Clock, Entropy, Listener, Network};
@@ -13,7 +14,13 @@ use crate::{BoxStream, Clock, Entropy, Listener, Network};
 /// Pending connections the kernel keeps while a process is busy; a restarted master is met by its whole fleet at once.
 const LISTEN_BACKLOG: i32 = 65_535;
 
-/// TCP sockets of the operating system, with `TCP_NODELAY` on both ends.
+/// Keep-alive probes: a host that vanished is noticed after about a minute of silence, also on a connection on which
+/// nothing is sent. A process that is only stopped still answers them, through its kernel.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_RETRIES: u32 = 3;
+
+/// TCP sockets of the operating system, with `TCP_NODELAY` and keep-alive probes on both ends.
 #[derive(Clone, Copy, Debug)]
 pub struct TokioNetwork;
 
@@ -35,10 +42,19 @@ impl Network for TokioNetwork {
     fn connect<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<BoxStream>> {
         Box::pin(async move {
             let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
+            set_options(&stream)?;
             Ok(Box::new(stream) as BoxStream)
         })
     }
+}
+
+fn set_options(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_IDLE)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_RETRIES);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
 #[derive(Debug)]
@@ -47,9 +63,13 @@ struct TokioListener(TcpListener);
 impl Listener for TokioListener {
     fn accept(&mut self) -> BoxFuture<'_, io::Result<(BoxStream, SocketAddr)>> {
         Box::pin(async move {
-            let (stream, peer) = self.0.accept().await?;
-            stream.set_nodelay(true)?;
-            Ok((Box::new(stream) as BoxStream, peer))
+            loop {
+                let (stream, peer) = self.0.accept().await?;
+                // Fails for a connection that its peer has already reset; the next one is not to suffer for it.
+                if set_options(&stream).is_ok() {
+                    return Ok((Box::new(stream) as BoxStream, peer));
+                }
+            }
         })
     }
 

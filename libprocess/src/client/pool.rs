@@ -47,6 +47,9 @@ impl Pool {
         connection.input = bytes::BytesMut::new();
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.count >= IDLE_MAX {
+            idle.sweep();
+        }
+        if idle.count >= IDLE_MAX {
             return;
         }
         let connections = idle.by_address.entry(connection.address.clone()).or_default();
@@ -54,5 +57,16 @@ impl Pool {
             connections.push(connection);
             idle.count += 1;
         }
+    }
+}
+
+impl Idle {
+    /// Closes what the peers have closed.
+    fn sweep(&mut self) {
+        for connections in self.by_address.values_mut() {
+            connections.retain_mut(ClientConnection::is_usable);
+        }
+        self.by_address.retain(|_, connections| !connections.is_empty());
+        self.count = self.by_address.values().map(Vec::len).sum();
     }
 }

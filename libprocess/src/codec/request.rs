@@ -36,7 +36,7 @@ enum State {
     Head(HeadScan),
     Sized {
         head: Box<RequestHead>,
-        length: usize,
+        length: u64,
     },
     Chunked {
         head: Box<RequestHead>,
@@ -96,7 +96,7 @@ impl RequestDecoder {
     pub(crate) fn awaited(&self, buffered: usize) -> usize {
         let total = match &self.state {
             State::Head(_) => 0,
-            State::Sized { length, .. } => *length,
+            State::Sized { length, .. } => usize::try_from(*length).unwrap_or(usize::MAX),
             State::Chunked { decoder, .. } => usize::try_from(decoder.awaited()).unwrap_or(usize::MAX),
         };
         total.saturating_sub(buffered)
@@ -108,42 +108,38 @@ impl RequestDecoder {
             let Some(head) = take_head(scan, buffer, self.header_bytes_max)? else {
                 return Ok(None);
             };
-            match self.begin_body(head) {
-                Ok(state) => self.state = state,
-                Err(refused) => return Ok(Some(refused)),
-            }
+            self.state = RequestDecoder::begin_body(head);
         }
         match std::mem::replace(&mut self.state, State::Head(HeadScan::default())) {
-            State::Sized { head, length } => {
-                if buffer.len() < length {
-                    self.state = State::Sized { head, length };
-                    return Ok(None);
+            State::Sized { head, length } => match usize::try_from(length) {
+                Ok(bytes) if bytes <= self.body_bytes_max => {
+                    if buffer.len() < bytes {
+                        self.state = State::Sized { head, length };
+                        return Ok(None);
+                    }
+                    let body = ReceivedBody::Complete(buffer.split_to(bytes).freeze());
+                    Ok(Some(ReceivedRequest { head: *head, body }))
                 }
-                let body = ReceivedBody::Complete(buffer.split_to(length).freeze());
-                Ok(Some(ReceivedRequest { head: *head, body }))
-            }
+                _ => Ok(Some(ReceivedRequest {
+                    head: *head,
+                    body: ReceivedBody::TooLarge { bytes: length },
+                })),
+            },
             State::Chunked { head, decoder, body } => self.decode_chunks(head, decoder, body, buffer),
             State::Head(_) => Ok(None),
         }
     }
 
-    fn begin_body(&self, head: RequestHead) -> Result<State, ReceivedRequest> {
+    /// The state in which the body of `head` is awaited.
+    fn begin_body(head: RequestHead) -> State {
+        let head = Box::new(head);
         match head.body_length {
-            BodyLength::Chunked => Ok(State::Chunked {
-                head: Box::new(head),
+            BodyLength::Chunked => State::Chunked {
+                head,
                 decoder: ChunkedDecoder::whole_chunks(),
                 body: ChunkedBody::default(),
-            }),
-            BodyLength::Known(bytes) => match usize::try_from(bytes) {
-                Ok(length) if length <= self.body_bytes_max => Ok(State::Sized {
-                    head: Box::new(head),
-                    length,
-                }),
-                _ => Err(ReceivedRequest {
-                    head,
-                    body: ReceivedBody::TooLarge { bytes },
-                }),
             },
+            BodyLength::Known(length) => State::Sized { head, length },
         }
     }
 

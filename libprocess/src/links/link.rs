@@ -5,13 +5,15 @@
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddrV4;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use seams::BoxStream;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::Sleep;
 use tracing::debug;
 
 use super::queue::{Queue, Taken};
@@ -19,6 +21,9 @@ use super::{CONNECT_TIMEOUT, Exited, Shared};
 
 /// Answers are thrown away in pieces of so many bytes.
 const SCRATCH_BYTES: usize = 4 * 1024;
+
+/// Longest time to send what is queued when a link is given up.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs one link to its end and reports it.
 pub(super) async fn run(shared: Arc<Shared>, address: SocketAddrV4, generation: u64, queue: Arc<Queue>) {
@@ -33,7 +38,21 @@ pub(super) async fn run(shared: Arc<Shared>, address: SocketAddrV4, generation: 
 
 async fn drive(shared: &Shared, address: SocketAddrV4, queue: &Queue) -> io::Result<()> {
     let mut connection = Sending::new(connect(shared, address).await?);
-    poll_fn(|context| connection.poll_drive(queue, context)).await?;
+    let mut farewell = pin!(None::<Sleep>);
+    poll_fn(|context| {
+        if queue.is_finishing() && farewell.is_none() {
+            farewell.set(Some(tokio::time::sleep(FAREWELL_TIMEOUT)));
+        }
+        let is_late = farewell
+            .as_mut()
+            .as_pin_mut()
+            .is_some_and(|sleep| sleep.poll(context).is_ready());
+        if is_late {
+            return Poll::Ready(Err(ErrorKind::TimedOut.into()));
+        }
+        connection.poll_drive(queue, context)
+    })
+    .await?;
     connection.stream.shutdown().await
 }
 

@@ -91,6 +91,11 @@ impl Queue {
         self.lock().end == End::Broken
     }
 
+    /// Whether the connection was asked to close.
+    pub(super) fn is_finishing(&self) -> bool {
+        self.lock().end == End::Finish
+    }
+
     /// Swaps everything queued into `empty`, which must be empty; its capacity is used for what comes next.
     pub(super) fn poll_take(&self, context: &Context<'_>, empty: &mut BytesMut) -> Poll<Taken> {
         self.waker.register(context.waker());

@@ -202,7 +202,7 @@ impl Connection {
         if message::is_message(&head) {
             return self.serve_message(&head, body, answer_to).await;
         }
-        if message::target(&head.path).is_err() {
+        if !message::has_decodable_actor(&head.path) {
             return self.answer(HttpResponse::status(404), answer_to).await;
         }
         let response = self.handle(head, body).await;

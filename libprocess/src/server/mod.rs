@@ -54,6 +54,7 @@ impl Server {
             service,
             connections: JoinSet::new(),
             controls: HashMap::new(),
+            is_full: false,
         };
         let accept_loop = Some(tokio::spawn(acceptor.run(listener, stopped)));
         Ok(Server {
@@ -94,6 +95,8 @@ struct Acceptor {
     service: Arc<dyn Service>,
     connections: JoinSet<()>,
     controls: HashMap<Id, Arc<Control>>,
+    /// Whether the last connection was refused; said once in the log.
+    is_full: bool,
 }
 
 impl Acceptor {
@@ -127,9 +130,12 @@ impl Acceptor {
 
     fn accept(&mut self, stream: BoxStream, peer: SocketAddr) {
         if self.connections.len() >= self.limits.max_connections {
-            warn!(%peer, limit = self.limits.max_connections, "closing a connection: too many are open");
+            if !std::mem::replace(&mut self.is_full, true) {
+                warn!(%peer, limit = self.limits.max_connections, "closing new connections: too many are open");
+            }
             return;
         }
+        self.is_full = false;
         let control = Arc::new(Control::default());
         let connection = Connection::new(
             stream,

@@ -1,4 +1,5 @@
 //! The port as peers see it: raw bytes over real sockets on the loopback interface.
+#![allow(clippy::unwrap_used)]
 
 mod client;
 mod http;
