@@ -40,6 +40,8 @@ async fn drive(shared: &Shared, address: SocketAddrV4, queue: &Queue) -> io::Res
     let mut connection = Sending::new(connect(shared, address).await?);
     let mut farewell = pin!(None::<Sleep>);
     poll_fn(|context| {
+        // Registered before anything is looked at, so that no change is missed.
+        queue.watch(context);
         if queue.is_finishing() && farewell.is_none() {
             farewell.set(Some(tokio::time::sleep(FAREWELL_TIMEOUT)));
         }
@@ -88,15 +90,12 @@ impl Sending {
             if queue.is_broken() {
                 return Poll::Ready(Err(ErrorKind::OutOfMemory.into()));
             }
-            // The queue is asked even while the stream is full, in order to be woken when it breaks.
             if self.output.is_empty() {
                 match ready!(queue.poll_take(context, &mut self.output)) {
                     Taken::Bytes => {}
                     Taken::Finished => return Poll::Ready(Ok(())),
                     Taken::Broken => continue,
                 }
-            } else {
-                queue.watch(context);
             }
             ready!(self.poll_write_all(context))?;
         }

@@ -132,3 +132,49 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use bytes::BufMut;
+
+    use super::*;
+
+    fn take(queue: &Queue) -> (Poll<Taken>, usize) {
+        let mut bytes = BytesMut::new();
+        let taken = queue.poll_take(&Context::from_waker(Waker::noop()), &mut bytes);
+        (taken, bytes.len())
+    }
+
+    fn push(queue: &Queue, length: usize) -> bool {
+        queue.push(|out| out.put_bytes(b'x', length))
+    }
+
+    #[test]
+    fn everything_queued_is_taken_at_once() {
+        let queue = Queue::new(10);
+        assert_eq!(take(&queue), (Poll::Pending, 0));
+        assert!(push(&queue, 4) && push(&queue, 6));
+        assert_eq!(take(&queue), (Poll::Ready(Taken::Bytes), 10));
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn one_long_message_is_always_taken_but_nothing_behind_it() {
+        let queue = Queue::new(10);
+        assert!(push(&queue, 1000));
+        assert!(!push(&queue, 1));
+        assert!(push(&queue, 1), "reported only once");
+        assert_eq!(take(&queue), (Poll::Ready(Taken::Broken), 0));
+    }
+
+    #[test]
+    fn what_is_queued_goes_out_before_the_end() {
+        let queue = Queue::new(10);
+        push(&queue, 3);
+        queue.finish();
+        assert_eq!(take(&queue), (Poll::Ready(Taken::Bytes), 3));
+        assert_eq!(take(&queue), (Poll::Ready(Taken::Finished), 0));
+    }
+}

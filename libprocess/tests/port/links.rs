@@ -194,3 +194,55 @@ async fn stopped_server_ends_the_links_to_it() {
     drop(port);
     assert_eq!(next(&mut exited).await, Exited { address, generation });
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn each_sender_keeps_its_order_while_links_come_and_go() {
+    const SENDERS: usize = 8;
+    const MESSAGES: usize = 500;
+    let mut port = Port::start().await;
+    let (links, mut exited) = links();
+    let address = port.v4();
+    links.link(address);
+    let mut senders = Vec::new();
+    for sender in 0..SENDERS {
+        let links = links.clone();
+        senders.push(tokio::spawn(async move {
+            for number in 0..MESSAGES {
+                links.send(
+                    &format!("sender-{sender}"),
+                    &master_at(address),
+                    &number.to_string(),
+                    Bytes::new(),
+                );
+                if number % 100 == 0 {
+                    // Links to somebody else must not disturb: this one is refused at once.
+                    links.link(SocketAddrV4::new(*address.ip(), 1));
+                    tokio::task::yield_now().await;
+                }
+            }
+        }));
+    }
+    for sender in senders {
+        bounded(sender).await.unwrap();
+    }
+    let mut awaited = [0; SENDERS];
+    for _ in 0..SENDERS * MESSAGES {
+        let message = next(&mut port.messages).await;
+        let id = message.from.unwrap().id;
+        let sender: usize = id.strip_prefix("sender-").unwrap().parse().unwrap();
+        assert_eq!(message.name, awaited[sender].to_string(), "{id}");
+        awaited[sender] += 1;
+    }
+    // Each refused link was reported, each generation once.
+    drop(links);
+    let mut generations = Vec::new();
+    while let Some(end) = bounded(exited.recv()).await {
+        assert_eq!(end.address.port(), 1);
+        generations.push(end.generation);
+    }
+    assert!(!generations.is_empty());
+    let count = generations.len();
+    generations.sort_unstable();
+    generations.dedup();
+    assert_eq!(generations.len(), count);
+}
