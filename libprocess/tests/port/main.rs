@@ -5,5 +5,6 @@ mod client;
 mod http;
 mod links;
 mod messages;
+mod silence;
 mod streams;
 mod support;
