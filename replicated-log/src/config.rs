@@ -159,7 +159,8 @@ mod tests {
 
     #[test]
     fn a_wrong_value_is_refused_by_name() {
-        let cases: [(fn(&mut Config), &str); 6] = [
+        type Break = fn(&mut Config);
+        let cases: [(Break, &str); 6] = [
             (|c| c.cluster_name.clear(), "cluster_name"),
             (|c| c.node_id = 9, "node_id 9"),
             (|c| c.join = Some("h:1".into()), "join and initial_members"),

@@ -1,6 +1,6 @@
 //! The handle of a replica: starting, proposing, reading, watching, changing the membership, stopping.
 
-mod membership;
+pub(crate) mod membership;
 mod opening;
 mod reading;
 mod status_loop;
@@ -31,6 +31,8 @@ use crate::{Applied, takeover};
 const HAND_OVER_PATIENCE: Duration = Duration::from_secs(2);
 /// For how long a stop waits for what still runs.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+pub(crate) use self::reading::read_index;
 
 pub(crate) type Raft<S> = openraft::Raft<TypeConfig, Machine<S>>;
 
@@ -90,6 +92,7 @@ impl<S: StateMachine> ReplicatedLog<S> {
             .map_err(|error| StartError::Core(error.to_string()))?;
 
         let (status, status_loop) = status_loop::status_loop(&config, raft.clone(), opened.store.clone());
+        peers.watch_status(status.clone());
         running.spawn(stop.clone().run_until_cancelled_owned(status_loop));
         let (proposer, batcher) = batcher(raft.clone(), waiting, status.clone(), config.propose_timeout);
         running.spawn(batcher.run(stop.clone()));
@@ -124,12 +127,7 @@ impl<S: StateMachine> ReplicatedLog<S> {
 
     fn start_takeover(&self) {
         if self.0.config.takeover_on_disconnect {
-            let watcher = takeover::run(
-                self.0.raft.clone(),
-                self.0.peers.clone(),
-                self.0.status.clone(),
-                self.0.stop.clone(),
-            );
+            let watcher = takeover::run(self.0.raft.clone(), self.0.peers.clone(), self.0.status.clone());
             self.0
                 .running
                 .spawn(self.0.stop.clone().run_until_cancelled_owned(watcher));
@@ -168,6 +166,11 @@ impl<S: StateMachine> ReplicatedLog<S> {
     /// The address at which this replica listens for its peers.
     pub fn raft_address(&self) -> std::net::SocketAddr {
         self.0.raft_address
+    }
+
+    /// How many calls of replicas of other clusters, or meant for other nodes, were refused since the start.
+    pub fn refused_calls(&self) -> u64 {
+        self.0.peers.refusals().count()
     }
 
     /// Writes a snapshot soon, whatever the number of entries since the last.

@@ -10,6 +10,7 @@
 mod codec;
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
 pub(crate) mod delayed;
 mod identity;
 mod keys;
@@ -113,6 +114,7 @@ impl LogStore {
     }
 
     /// A store that reports its appends late and out of order.
+    #[cfg(test)]
     pub(crate) fn delayed(recovered: Recovered, disk: impl Disk, delay: delayed::Delay) -> Self {
         Self::new(recovered, Writer::delayed(disk, delay))
     }
@@ -171,6 +173,11 @@ impl LogStore {
     /// How the disk is doing; changes when it fails, fills up or has room again.
     pub(crate) fn health(&self) -> tokio::sync::watch::Receiver<StorageHealth> {
         self.0.writer.health()
+    }
+
+    /// Declares the replica broken: nothing is written any more.
+    pub(crate) fn fail(&self, reason: String) {
+        self.0.writer.fail(reason);
     }
 
     /// Writes what is queued and lets go of the disk. Later changes fail.

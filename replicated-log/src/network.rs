@@ -1,70 +1,43 @@
-//! Talking to peers.
+//! Talking to peers: gRPC over the network seam.
+//!
+//! `client` opens and keeps the connections to other replicas and is what openraft sends through, `server` accepts
+//! theirs, `peer_service` and `admin_service` answer, `wire` converts, `identity` refuses replicas of other clusters,
+//! `closable` lets a stopped replica's connections break at once. Nothing here decides about the log.
 
+mod admin_service;
+mod client;
+mod closable;
+mod identity;
+mod peer_service;
+mod peers;
 pub(crate) mod server;
+mod wire;
 
-use std::time::Duration;
+pub(crate) use self::identity::Refusals;
+pub(crate) use self::peers::{PeerError, Peers};
+pub(crate) use self::wire::parse_log_id;
 
-use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
-use openraft::network::RPCOption;
-use openraft::raft::*;
-use openraft::{RaftNetworkFactory, RaftNetworkV2};
-use seams::Seams;
-use tokio_util::sync::CancellationToken;
+/// The generated messages and services.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::unwrap_used,
+    clippy::too_many_lines,
+    reason = "generated"
+)]
+pub(crate) mod proto {
+    tonic::include_proto!("replicated_log.v1");
+}
 
-use crate::NodeId;
-use crate::config::Config;
-use crate::error::ReadError;
-use crate::log_store::LogStore;
-use crate::snapshot::SnapshotData;
-use crate::type_config::*;
+/// Bytes of one message at most: an entry of one maximal command and some room, or many small ones of 1 MiB together.
+const MESSAGE_BYTES_MAX: usize = 16 << 20;
 
-#[derive(Clone)]
-pub(crate) struct Peers {}
-impl Peers {
-    pub(crate) fn new(_: &Config, _: Seams, _: LogStore, _: CancellationToken) -> Self {
-        Peers {}
-    }
-    pub(crate) fn factory<V>(&self) -> Factory<V> {
-        Factory(std::marker::PhantomData)
-    }
-    pub(crate) async fn read_index(&self, leader: NodeId, _t: Duration) -> Result<Option<LogId>, ReadError> {
-        Err(ReadError::NotLeader { leader: Some(leader) })
-    }
-}
-pub(crate) struct Factory<V>(std::marker::PhantomData<fn() -> V>);
-pub(crate) struct Client<V>(std::marker::PhantomData<fn() -> V>);
-impl<V: Send + 'static> RaftNetworkFactory<TypeConfig> for Factory<V> {
-    type Network = Client<V>;
-    async fn new_client(&mut self, _target: NodeId, _node: &Node) -> Client<V> {
-        Client(std::marker::PhantomData)
-    }
-}
-fn no() -> Unreachable<TypeConfig> {
-    Unreachable::new(&std::io::Error::other("no network yet"))
-}
-impl<V: Send + 'static> RaftNetworkV2<TypeConfig> for Client<V> {
-    type SnapshotData = SnapshotData<V>;
-    async fn append_entries(
-        &mut self,
-        _: AppendEntriesRequest<TypeConfig>,
-        _: RPCOption,
-    ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
-        Err(no().into())
-    }
-    async fn vote(
-        &mut self,
-        _: VoteRequest<TypeConfig>,
-        _: RPCOption,
-    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        Err(no().into())
-    }
-    async fn full_snapshot(
-        &mut self,
-        _: Vote,
-        _: Snapshot<Self::SnapshotData>,
-        _: impl Future<Output = ReplicationClosed> + Send + 'static,
-        _: RPCOption,
-    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
-        Err(no().into())
-    }
-}
+/// How often an idle connection is probed. A peer that was cut off is found dead by this, not by a retransmission timer.
+const KEEPALIVE_INTERVAL: std::time::Duration = std::time::Duration::from_millis(500);
+/// How long the answer to a probe may take.
+const KEEPALIVE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1);
+/// Bytes of one stream on their way: several append requests, so that a round trip does not limit throughput.
+const STREAM_WINDOW_BYTES: u32 = 8 << 20;
+/// Bytes of one connection on their way.
+const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;

@@ -46,6 +46,20 @@ impl Image {
         }
     }
 
+    /// Removes the file of an image that was not kept.
+    pub(crate) fn discard_if_partial(&self) -> io::Result<()> {
+        match self {
+            Image::File { path, .. } if path.extension().is_some_and(|extension| extension == TEMPORARY) => {
+                match fs::remove_file(path) {
+                    // Kept under its final name, or removed before.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                    other => other,
+                }
+            }
+            Image::File { .. } | Image::Memory(_) => Ok(()),
+        }
+    }
+
     /// The bytes from `offset` on, at most `bytes_max`; empty at the end.
     pub(crate) fn chunk(&self, offset: u64, bytes_max: usize) -> io::Result<Bytes> {
         match self {
@@ -196,7 +210,7 @@ impl SnapshotStore {
                 let path = directory.join(format!("{number}.{TEMPORARY}"));
                 ImageWriter::File {
                     file: File::create(&path)?,
-                    path,
+                    partial: Partial(Some(path)),
                 }
             }
             Place::Memory(_) => ImageWriter::Memory(Vec::new()),
@@ -219,7 +233,7 @@ impl SnapshotStore {
             .as_ref()
             .is_some_and(|(kept, _)| kept.last_log_id > meta.last_log_id)
         {
-            image.discard()?;
+            image.discard_if_partial()?;
             return Ok(image);
         }
         let kept = match (&self.place, image) {
@@ -243,16 +257,6 @@ impl SnapshotStore {
     }
 }
 
-impl Image {
-    /// Removes the file of an image that is not needed.
-    pub(crate) fn discard(&self) -> io::Result<()> {
-        match self {
-            Image::File { path, .. } => fs::remove_file(path),
-            Image::Memory(_) => Ok(()),
-        }
-    }
-}
-
 fn file_name(meta: &SnapshotMeta) -> String {
     match &meta.last_log_id {
         Some(last) => format!(
@@ -273,18 +277,35 @@ fn remove_others(directory: &Path, kept: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// An image being written or received.
+/// An image being written or received. Its file is removed when it is dropped unfinished.
 pub(crate) enum ImageWriter {
-    File { file: File, path: PathBuf },
+    File { file: File, partial: Partial },
     Memory(Vec<u8>),
+}
+
+/// A file that is removed unless it is finished.
+pub(crate) struct Partial(Option<PathBuf>);
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if let Some(path) = self.0.take()
+            && let Err(error) = fs::remove_file(&path)
+        {
+            tracing::warn!(path = %path.display(), %error, "removing an unfinished snapshot");
+        }
+    }
 }
 
 impl ImageWriter {
     /// Makes the content durable. Blocks.
     pub(crate) fn finish(self) -> io::Result<Image> {
         match self {
-            ImageWriter::File { file, path } => {
+            ImageWriter::File { file, mut partial } => {
                 file.sync_all()?;
+                let path = partial
+                    .0
+                    .take()
+                    .ok_or_else(|| io::Error::other("a snapshot is finished once"))?;
                 Image::open(&path)
             }
             ImageWriter::Memory(bytes) => Ok(Image::Memory(bytes.into())),

@@ -29,10 +29,10 @@ async fn a_proposal_is_applied_and_answered_with_its_outcome() {
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_proposed_together_share_entries_and_keep_their_order() {
     let replica = one(None).await;
-    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(5000);
     for number in 0..5000 {
         let sender = sender.clone();
-        let reply = move |result: Result<_, _>| sender.send(result).unwrap();
+        let reply = move |result: Result<_, _>| sender.try_send(result).unwrap();
         replica.log().propose_with(command(number.to_string()), reply).unwrap();
     }
     let mut entries = std::collections::BTreeSet::new();

@@ -1,7 +1,7 @@
 //! Opening what a replica has on disk, and turning what is wrong with it into sentences for its operator.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::Config;
@@ -48,7 +48,7 @@ fn open_memory(config: &Config, node: &NodeRecord) -> Result<Opened, StartError>
     })
 }
 
-fn open_directory(data_dir: &PathBuf, node: &NodeRecord) -> Result<Opened, StartError> {
+fn open_directory(data_dir: &Path, node: &NodeRecord) -> Result<Opened, StartError> {
     let open = || -> Result<Opened, OpenError> {
         let log_directory = data_dir.join(LOG_DIRECTORY);
         let log_is_new = !log_directory.exists();

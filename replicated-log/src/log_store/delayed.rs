@@ -26,7 +26,6 @@ impl Delay {
     }
 }
 
-#[cfg(test)]
 impl Delay {
     /// From now on reports wait.
     pub(crate) fn hold(&self) {

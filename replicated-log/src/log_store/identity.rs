@@ -30,6 +30,37 @@ pub(crate) struct ClusterRecord {
     pub(crate) id: ClusterId,
     /// Whether this replica minted the id and has to see the founding through.
     pub(crate) founder: bool,
+    /// Whether this replica is on its way from learner to voter.
+    pub(crate) joining: bool,
+}
+
+impl ClusterRecord {
+    /// Of the replica that founds the cluster.
+    pub(crate) fn founded(id: ClusterId) -> Self {
+        ClusterRecord {
+            id,
+            founder: true,
+            joining: false,
+        }
+    }
+
+    /// Of a member.
+    pub(crate) fn adopted(id: ClusterId) -> Self {
+        ClusterRecord {
+            id,
+            founder: false,
+            joining: false,
+        }
+    }
+
+    /// Of a replica that shall become a member.
+    pub(crate) fn joining(id: ClusterId) -> Self {
+        ClusterRecord {
+            id,
+            founder: false,
+            joining: true,
+        }
+    }
 }
 
 /// The replica a directory was made for; written once, before anything else.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+#[cfg(test)]
 use super::delayed::Delay;
 use super::{Change, Disk};
 use crate::type_config::IoFlushed;
@@ -65,6 +66,7 @@ enum Path {
     },
     Inline {
         disk: Mutex<Option<Box<dyn Disk>>>,
+        #[cfg(test)]
         delay: Option<Delay>,
     },
 }
@@ -98,25 +100,31 @@ impl Writer {
     }
 
     pub(super) fn inline(disk: impl Disk) -> Self {
-        Self::at_once(disk, None)
-    }
-
-    pub(super) fn delayed(disk: impl Disk, delay: Delay) -> Self {
-        Self::at_once(disk, Some(delay))
-    }
-
-    fn at_once(disk: impl Disk, delay: Option<Delay>) -> Self {
         Writer {
             path: Path::Inline {
                 disk: Mutex::new(Some(Box::new(disk))),
-                delay,
+                #[cfg(test)]
+                delay: None,
             },
             health: watch::channel(StorageHealth::Working).0,
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn delayed(disk: impl Disk, held_back_by: Delay) -> Self {
+        let mut writer = Self::inline(disk);
+        if let Path::Inline { delay, .. } = &mut writer.path {
+            *delay = Some(held_back_by);
+        }
+        writer
+    }
+
     pub(super) fn health(&self) -> watch::Receiver<StorageHealth> {
         self.health.subscribe()
+    }
+
+    pub(super) fn fail(&self, reason: String) {
+        self.health.send_replace(StorageHealth::Failed(reason));
     }
 
     /// Queues a change; waits while the queue is full.
@@ -126,7 +134,11 @@ impl Writer {
                 let jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 jobs.ok_or_else(closed)?.send(job).await.map_err(|_| closed())
             }
-            Path::Inline { disk, delay } => {
+            Path::Inline {
+                disk,
+                #[cfg(test)]
+                delay,
+            } => {
                 let written = match disk.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
                     Some(disk) => disk.write(std::slice::from_ref(&job.change)),
                     None => Err(closed()),
@@ -135,12 +147,12 @@ impl Writer {
                 if let Some(reason) = &reason {
                     self.health.send_replace(StorageHealth::Failed(reason.clone()));
                 }
-                match (delay, &job.done) {
-                    (Some(delay), Done::Flushed(_)) => {
-                        delay.later(move || job.done.complete(reason.as_deref().map_or(Ok(()), Err)));
-                    }
-                    _ => job.done.complete(reason.as_deref().map_or(Ok(()), Err)),
+                #[cfg(test)]
+                if let (Some(delay), Done::Flushed(_)) = (delay, &job.done) {
+                    delay.later(move || job.done.complete(reason.as_deref().map_or(Ok(()), Err)));
+                    return Ok(());
                 }
+                job.done.complete(reason.as_deref().map_or(Ok(()), Err));
                 Ok(())
             }
         }
@@ -180,7 +192,7 @@ impl WriterThread {
             let result = self.write(&changes);
             changes.clear();
             for done in waiting.drain(..) {
-                done.complete(result.as_ref().map(|()| ()).map_err(String::as_str));
+                done.complete(result.as_ref().copied().map_err(String::as_str));
             }
         }
     }

@@ -107,9 +107,8 @@ pub(crate) async fn wait_for(
     condition: impl FnMut(&Status) -> bool,
 ) -> Status {
     let mut status = log.status();
-    match tokio::time::timeout(PATIENCE, status.wait_for(condition)).await {
-        Ok(Ok(status)) => return status.clone(),
-        Ok(Err(_)) | Err(_) => {}
+    if let Ok(Ok(status)) = tokio::time::timeout(PATIENCE, status.wait_for(condition)).await {
+        return status.clone();
     }
     panic!(
         "waited in vain until {what}; the status is {:#?}",
@@ -175,4 +174,118 @@ pub(crate) fn configs(count: u64, directory: Option<&Path>) -> Vec<Config> {
 
 pub(crate) fn command(text: impl Into<String>) -> Bytes {
     Bytes::from(text.into())
+}
+
+/// Several replicas in this process.
+pub(crate) struct Cluster {
+    pub(crate) replicas: Vec<Replica>,
+}
+
+impl Cluster {
+    /// Founds a cluster of `count` replicas and waits for a leader.
+    pub(crate) async fn new(count: u64, directory: Option<&Path>) -> Self {
+        Self::of(configs(count, directory)).await
+    }
+
+    pub(crate) async fn of(configs: Vec<Config>) -> Self {
+        trace();
+        let mut cluster = Cluster {
+            replicas: configs.into_iter().map(Replica::new).collect(),
+        };
+        for replica in &mut cluster.replicas {
+            replica.start().await;
+        }
+        cluster.leader().await;
+        cluster
+    }
+
+    pub(crate) fn replica(&self, node_id: NodeId) -> &Replica {
+        self.replicas
+            .iter()
+            .find(|replica| replica.config.node_id == node_id)
+            .unwrap()
+    }
+
+    pub(crate) fn replica_mut(&mut self, node_id: NodeId) -> &mut Replica {
+        self.replicas
+            .iter_mut()
+            .find(|replica| replica.config.node_id == node_id)
+            .unwrap()
+    }
+
+    pub(crate) fn running(&self) -> impl Iterator<Item = &Replica> {
+        self.replicas.iter().filter(|replica| replica.log.is_some())
+    }
+
+    /// Waits until all running replicas agree on a running leader.
+    pub(crate) async fn leader(&self) -> NodeId {
+        let agreed = async {
+            loop {
+                let views: Vec<Status> = self
+                    .running()
+                    .map(|replica| replica.log().status().borrow().clone())
+                    .collect();
+                if let Some(leader) = views.first().and_then(|view| view.leader)
+                    && views.iter().all(|view| view.leader == Some(leader))
+                    && views.iter().any(|view| view.node_id == leader && view.is_leader())
+                {
+                    return leader;
+                }
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, agreed).await {
+            Ok(leader) => leader,
+            Err(_) => panic!(
+                "no leader; {:#?}",
+                self.running()
+                    .map(|replica| replica.log().status().borrow().clone())
+                    .collect::<Vec<_>>()
+            ),
+        }
+    }
+
+    /// Proposes until it is applied somewhere, at whoever leads; fails on an unknown outcome.
+    pub(crate) async fn propose(&self, text: &str) -> LogPosition {
+        let proposed = async {
+            loop {
+                let leader = self.leader().await;
+                match self.replica(leader).log().propose(command(text)).await {
+                    Ok(applied) => return applied.position,
+                    Err(error) if error.is_certainly_not_proposed() => {}
+                    Err(error) => panic!("proposing {text}: {error}"),
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, proposed).await.unwrap()
+    }
+
+    /// Waits until every running replica has applied the same commands as the leader, and returns them.
+    pub(crate) async fn settled(&self) -> Vec<String> {
+        let upto = self.replica(self.leader().await).log().read_barrier().await.unwrap();
+        for replica in self.running() {
+            wait_for(replica.log(), "it has applied all", |status| {
+                status.applied >= Some(upto)
+            })
+            .await;
+        }
+        let commands: Vec<Vec<String>> = self.running().map(|replica| replica.machine.commands()).collect();
+        assert!(
+            commands.windows(2).all(|pair| pair[0] == pair[1]),
+            "replicas differ: {commands:?}"
+        );
+        commands.into_iter().next().unwrap()
+    }
+}
+
+/// Shows the log of a failing test, as RUST_LOG asks for.
+pub(crate) fn trace() {
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    // Another test of this binary may have done it.
+    drop(
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_test_writer()
+            .try_init(),
+    );
 }
