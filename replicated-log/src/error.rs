@@ -10,7 +10,7 @@ use crate::NodeId;
 #[error("configuration: {0}")]
 pub struct ConfigError(pub String);
 
-/// Why a replica did not start. Nothing was changed on disk.
+/// Why a replica did not start. Data on disk is unchanged; a directory that was empty may have been prepared for it.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A configuration value is wrong.

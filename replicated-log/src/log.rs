@@ -54,6 +54,7 @@ struct Inner<S: StateMachine> {
     peers: Peers,
     proposer: Proposer<S::Outcome>,
     status: watch::Receiver<Status>,
+    status_sender: Arc<watch::Sender<Status>>,
     raft_address: std::net::SocketAddr,
     /// Ends everything this replica runs and every connection it holds.
     stop: CancellationToken,
@@ -91,7 +92,8 @@ impl<S: StateMachine> ReplicatedLog<S> {
             .await
             .map_err(|error| StartError::Core(error.to_string()))?;
 
-        let (status, status_loop) = status_loop::status_loop(&config, raft.clone(), opened.store.clone());
+        let (status_sender, status_loop) = status_loop::status_loop(&config, raft.clone(), opened.store.clone());
+        let status = status_sender.subscribe();
         peers.watch_status(status.clone());
         running.spawn(stop.clone().run_until_cancelled_owned(status_loop));
         let (proposer, batcher) = batcher(raft.clone(), waiting, status.clone(), config.propose_timeout);
@@ -112,6 +114,7 @@ impl<S: StateMachine> ReplicatedLog<S> {
             peers,
             proposer,
             status,
+            status_sender,
             raft_address,
             stop,
             running,
@@ -208,6 +211,7 @@ impl<S: StateMachine> ReplicatedLog<S> {
             tracing::warn!(node_id = self.0.config.node_id, "some loops did not stop in time");
         }
         self.0.store.close().await;
+        status_loop::stopped(&self.0.status_sender);
         tracing::info!(node_id = self.0.config.node_id, hand_over, "replica stopped");
     }
 

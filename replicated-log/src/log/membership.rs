@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use openraft::ChangeMembers;
-use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
+use openraft::errors::{ChangeMembershipError, ClientWriteError, ForwardReason, ForwardToLeader, RaftError};
+use tokio::time::Instant;
 
 use super::{Raft, ReplicatedLog};
 use crate::NodeId;
@@ -15,6 +16,10 @@ use crate::type_config::{Node, TypeConfig};
 
 /// For how long a change of the membership may take: two entries and what is ahead of them.
 const CHANGE_PATIENCE: Duration = Duration::from_secs(10);
+/// For how long a leader may take to become ready for a change.
+const READY_PATIENCE: Duration = Duration::from_secs(2);
+/// Pause between two tries.
+const READY_RETRY: Duration = Duration::from_millis(10);
 
 impl<S: StateMachine> ReplicatedLog<S> {
     /// Adds a node that receives the log without voting. `address` is its `host:port`. Adding it again does nothing.
@@ -70,11 +75,19 @@ pub(crate) async fn remove<S: StateMachine>(
 }
 
 async fn change<S: StateMachine>(raft: &Raft<S>, members: ChangeMembers<NodeId, Node>) -> Result<(), MembershipError> {
-    let changed = tokio::time::timeout(CHANGE_PATIENCE, raft.change_membership(members, false)).await;
-    match changed {
-        Err(_) => Err(MembershipError::Unknown),
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(membership_error(error)),
+    let start = Instant::now();
+    loop {
+        let changed = tokio::time::timeout(CHANGE_PATIENCE, raft.change_membership(members.clone(), false)).await;
+        let error = match changed {
+            Err(_) => return Err(MembershipError::Unknown),
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => membership_error(error),
+        };
+        // A leader that has just won is not ready for a moment; nothing was appended, so asking again is safe.
+        if !matches!(error, MembershipError::Unavailable { .. }) || start.elapsed() > READY_PATIENCE {
+            return Err(error);
+        }
+        tokio::time::sleep(READY_RETRY).await;
     }
 }
 
@@ -83,9 +96,7 @@ fn membership_error(error: RaftError<TypeConfig, ClientWriteError<TypeConfig>>) 
         RaftError::Fatal(fatal) => MembershipError::Fatal {
             reason: fatal.to_string(),
         },
-        RaftError::APIError(ClientWriteError::ForwardToLeader(forward)) => MembershipError::NotLeader {
-            leader: forward.leader_id,
-        },
+        RaftError::APIError(ClientWriteError::ForwardToLeader(forward)) => membership_forward(forward),
         RaftError::APIError(ClientWriteError::LogEntryDiscarded(_)) => MembershipError::Unknown,
         RaftError::APIError(ClientWriteError::ChangeMembershipError(
             error @ (ChangeMembershipError::InProgress(_) | ChangeMembershipError::UncommittedLeaderLog(_)),
@@ -95,6 +106,17 @@ fn membership_error(error: RaftError<TypeConfig, ClientWriteError<TypeConfig>>) 
         RaftError::APIError(error) => MembershipError::Rejected {
             reason: error.to_string(),
         },
+    }
+}
+
+fn membership_forward(forward: ForwardToLeader<TypeConfig>) -> MembershipError {
+    if forward.reason == ForwardReason::LeaseExpired {
+        return MembershipError::Unavailable {
+            reason: "no quorum confirms this leader".into(),
+        };
+    }
+    MembershipError::NotLeader {
+        leader: forward.leader_id,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Turns openraft's metrics and the store's health into [`Status`], and says what changed.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
@@ -14,17 +15,26 @@ use crate::state_machine::StateMachine;
 use crate::status::{Role, Status};
 use crate::type_config::{TypeConfig, position};
 
+/// Says that the replica does nothing any more.
+pub(super) fn stopped(status: &watch::Sender<Status>) {
+    status.send_modify(|published| {
+        published.running = false;
+        published.role = Role::Learner;
+    });
+}
+
 /// The status, and the loop that keeps it up to date until the core stops.
 pub(super) fn status_loop<S: StateMachine>(
     config: &Config,
     raft: Raft<S>,
     store: LogStore,
-) -> (watch::Receiver<Status>, impl Future<Output = ()> + use<S>) {
+) -> (Arc<watch::Sender<Status>>, impl Future<Output = ()> + use<S>) {
     let mut metrics = raft.metrics();
     let mut health = store.health();
     let mut cluster = store.watch_cluster();
     let first = status_of(&metrics.borrow_watched(), &store, &health.borrow());
-    let (sender, receiver) = watch::channel(first);
+    let sender = Arc::new(watch::channel(first).0);
+    let published = Arc::clone(&sender);
     let node_id = config.node_id;
     let work = async move {
         loop {
@@ -41,11 +51,9 @@ pub(super) fn status_loop<S: StateMachine>(
                 modified
             });
         }
-        sender.send_modify(|published| published.running = false);
-        // Receivers keep seeing the last status; the loop ends with the replica.
-        std::future::pending::<()>().await;
+        stopped(&sender);
     };
-    (receiver, work)
+    (published, work)
 }
 
 fn report(node_id: u64, before: &Status, after: &Status) {
@@ -79,6 +87,7 @@ fn status_of(metrics: &RaftMetrics<TypeConfig>, store: &LogStore, health: &Stora
         cluster_id: store.cluster().map(|cluster| cluster.id.to_string()),
         term: metrics.current_term,
         role: match metrics.state {
+            _ if stopped.is_some() || fatal.is_some() => Role::Learner,
             ServerState::Leader => Role::Leader,
             ServerState::Candidate => Role::Candidate,
             ServerState::Follower => Role::Follower,
@@ -99,7 +108,7 @@ fn status_of(metrics: &RaftMetrics<TypeConfig>, store: &LogStore, health: &Stora
             .map(|(id, log_id)| (*id, log_id.as_ref().map(|log_id| log_id.index)))
             .collect(),
         disk_full: *health == StorageHealth::Full,
-        running: stopped.is_none(),
+        running: stopped.is_none() && fatal.is_none(),
         fatal,
     }
 }

@@ -8,7 +8,11 @@
 //! but at most [`RECORD_BYTES_MAX`]: a key per entry is bound by the CPU at some ten thousand entries per second, and
 //! a value above 128 KiB becomes a file of its own.
 
+#[cfg(test)]
+mod crash;
 mod open;
+#[cfg(test)]
+mod power_loss;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -237,7 +241,7 @@ fn record_error(error: RecordError) -> io::Error {
 pub(crate) mod testing {
     use std::sync::Arc;
 
-    /// Called with the moment after each sync.
+    /// Called after each sync.
     type Hook = Arc<dyn Fn() + Send + Sync>;
 
     #[derive(Clone, Default)]

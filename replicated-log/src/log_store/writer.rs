@@ -253,3 +253,117 @@ impl WriterThread {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// A disk that is full or broken when told so.
+    #[derive(Clone, Default)]
+    struct Scripted {
+        full: Arc<AtomicBool>,
+        broken: Arc<AtomicBool>,
+        writes: Arc<AtomicUsize>,
+    }
+
+    impl Disk for Scripted {
+        fn write(&mut self, _changes: &[Change]) -> io::Result<()> {
+            self.writes.fetch_add(1, Ordering::SeqCst);
+            if self.broken.load(Ordering::SeqCst) {
+                Err(io::Error::other("input/output error"))
+            } else {
+                Ok(())
+            }
+        }
+
+        fn has_space(&mut self) -> io::Result<bool> {
+            Ok(!self.full.load(Ordering::SeqCst))
+        }
+    }
+
+    async fn purge(writer: &Writer) -> io::Result<()> {
+        let (sender, receiver) = oneshot::channel();
+        let change = Change::TruncateFrom(0);
+        writer
+            .submit(Job {
+                change,
+                done: Done::Reply(sender),
+            })
+            .await?;
+        receiver.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_holds_acknowledgements_back_until_there_is_space() {
+        let disk = Scripted::default();
+        disk.full.store(true, Ordering::SeqCst);
+        let writer = Writer::on_thread(disk.clone()).unwrap();
+        let mut health = writer.health();
+        let write = purge(&writer);
+        tokio::pin!(write);
+        tokio::select! {
+            _ = &mut write => panic!("acknowledged on a full disk"),
+            full = health.wait_for(|health| *health == StorageHealth::Full) => drop(full.unwrap()),
+        }
+        assert_eq!(disk.writes.load(Ordering::SeqCst), 0);
+        disk.full.store(false, Ordering::SeqCst);
+        write.await.unwrap();
+        assert_eq!(*health.borrow_and_update(), StorageHealth::Working);
+    }
+
+    #[tokio::test]
+    async fn after_a_failed_write_nothing_is_written_again() {
+        let disk = Scripted::default();
+        disk.broken.store(true, Ordering::SeqCst);
+        let writer = Writer::on_thread(disk.clone()).unwrap();
+        assert!(
+            purge(&writer)
+                .await
+                .unwrap_err()
+                .to_string()
+                .contains("input/output error")
+        );
+        disk.broken.store(false, Ordering::SeqCst);
+        assert!(purge(&writer).await.is_err());
+        assert_eq!(disk.writes.load(Ordering::SeqCst), 1);
+        assert!(matches!(&*writer.health().borrow(), StorageHealth::Failed(_)));
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_written_together_and_closing_writes_it() {
+        let disk = Scripted::default();
+        disk.full.store(true, Ordering::SeqCst);
+        let writer = Writer::on_thread(disk.clone()).unwrap();
+        let mut health = writer.health();
+        let first = purge(&writer);
+        let others = futures_util::future::join_all((0..50).map(|_| purge(&writer)));
+        tokio::pin!(others);
+        let release = async {
+            health
+                .wait_for(|health| *health == StorageHealth::Full)
+                .await
+                .map(drop)
+                .unwrap();
+            disk.full.store(false, Ordering::SeqCst);
+        };
+        let (first, others, ()) = tokio::join!(first, others, release);
+        first.unwrap();
+        assert!(others.into_iter().all(|result| result.is_ok()));
+        assert!(disk.writes.load(Ordering::SeqCst) <= 10, "{:?} writes", disk.writes);
+        // A committed id alone waits for company; the close writes it.
+        writer
+            .submit(Job {
+                change: Change::Committed(None),
+                done: Done::Nobody,
+            })
+            .await
+            .unwrap();
+        let before = disk.writes.load(Ordering::SeqCst);
+        writer.close().await;
+        assert_eq!(disk.writes.load(Ordering::SeqCst), before + 1);
+        assert!(purge(&writer).await.is_err());
+    }
+}

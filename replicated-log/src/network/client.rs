@@ -272,34 +272,50 @@ fn last_log_id(request: &AppendEntriesRequest<TypeConfig>) -> Option<LogId> {
     request.entries.last().map(|entry| entry.log_id).or(request.prev_log_id)
 }
 
-/// The header, then the image, read ahead on a blocking thread.
+/// The header, then the image; a file is read ahead on a blocking thread.
 fn snapshot_chunks(
     header: proto::SnapshotHeader,
     image: Image,
 ) -> impl Stream<Item = proto::SnapshotChunk> + Send + 'static {
     use proto::snapshot_chunk::Part;
+    let header = std::iter::once(Part::Header(header));
+    let blocks = matches!(image, Image::File { .. });
+    let parts = header.chain(ImageChunks { image, offset: 0 }.map(Part::Bytes));
+    let mut messages = parts.map(|part| proto::SnapshotChunk { part: Some(part) });
+    if !blocks {
+        return futures_util::stream::iter(messages).left_stream();
+    }
     let (sender, receiver) = tokio::sync::mpsc::channel(CHUNKS_AHEAD);
-    let chunk = |part| proto::SnapshotChunk { part: Some(part) };
     tokio::task::spawn_blocking(move || {
-        let mut offset = 0;
-        let mut next = Some(chunk(Part::Header(header)));
-        while let Some(message) = next {
-            if sender.blocking_send(message).is_err() {
-                return;
-            }
-            next = match image.chunk(offset, FRAME_BYTES) {
-                Ok(bytes) if bytes.is_empty() => None,
-                Ok(bytes) => {
-                    offset += bytes.len() as u64;
-                    Some(chunk(Part::Bytes(bytes)))
-                }
-                Err(error) => {
-                    // The receiver misses bytes and refuses the image.
-                    tracing::warn!(%error, "reading the snapshot for a peer");
-                    None
-                }
-            };
-        }
+        // An error means that the transfer has ended.
+        while messages
+            .next()
+            .is_some_and(|message| sender.blocking_send(message).is_ok())
+        {}
     });
-    tokio_stream::wrappers::ReceiverStream::new(receiver)
+    tokio_stream::wrappers::ReceiverStream::new(receiver).right_stream()
+}
+
+struct ImageChunks {
+    image: Image,
+    offset: u64,
+}
+
+impl Iterator for ImageChunks {
+    type Item = bytes::Bytes;
+
+    fn next(&mut self) -> Option<bytes::Bytes> {
+        match self.image.chunk(self.offset, FRAME_BYTES) {
+            Ok(bytes) if bytes.is_empty() => None,
+            Ok(bytes) => {
+                self.offset += bytes.len() as u64;
+                Some(bytes)
+            }
+            Err(error) => {
+                // The receiver misses bytes and refuses the image.
+                tracing::warn!(%error, "reading the snapshot for a peer");
+                None
+            }
+        }
+    }
 }
