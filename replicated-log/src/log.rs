@@ -216,17 +216,21 @@ impl<S: StateMachine> ReplicatedLog<S> {
     }
 
     async fn hand_over(&self) {
-        let mut status = self.status();
-        let others = status.borrow().voters.len() > 1;
-        if !status.borrow().is_leader() || !others {
+        let node_id = self.0.config.node_id;
+        let before = self.0.status.borrow().clone();
+        if !before.is_leader() || before.voters.len() < 2 {
             return;
         }
         if let Err(error) = self.transfer_leadership(None).await {
-            tracing::warn!(node_id = self.0.config.node_id, %error, "leadership was not handed over");
+            tracing::warn!(node_id, %error, "leadership was not handed over");
             return;
         }
-        let node_id = self.0.config.node_id;
-        let handed_over = status.wait_for(|status| status.leader.is_some_and(|leader| leader != node_id));
+        let mut status = self.status();
+        let handed_over = async {
+            let other_leads = |status: &Status| status.leader.is_some_and(|leader| leader != node_id);
+            // An error means that the replica has stopped, and nothing is left to wait for.
+            drop(status.wait_for(other_leads).await);
+        };
         if tokio::time::timeout(HAND_OVER_PATIENCE, handed_over).await.is_err() {
             tracing::warn!(node_id, "nobody took the leadership over in time");
         }

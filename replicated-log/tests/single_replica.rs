@@ -116,3 +116,23 @@ async fn after_a_shutdown_nothing_is_accepted() {
     assert!(refused.is_certainly_not_proposed(), "{refused}");
     assert!(!replica.log().status().borrow().running);
 }
+
+/// Callers spawn these; a future that is not `Send` would only be noticed by them.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_call_can_be_spawned() {
+    let replica = one(None).await;
+    let log = replica.log().clone();
+    tokio::spawn(async move {
+        log.propose(command("a")).await.unwrap();
+        log.read_barrier().await.unwrap();
+        log.add_learner(2, "127.0.0.1:1").await.unwrap();
+        log.promote(3).await.unwrap_err();
+        log.remove(2).await.unwrap();
+        log.transfer_leadership(None).await.unwrap_err();
+        log.snapshot().await.unwrap();
+        log.purge(0).await.unwrap();
+        log.shutdown(true).await;
+    })
+    .await
+    .unwrap();
+}

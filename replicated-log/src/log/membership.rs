@@ -35,12 +35,14 @@ impl<S: StateMachine> ReplicatedLog<S> {
 
     /// Removes a member, voter or learner. Its id must not be used again.
     pub async fn remove(&self, node_id: NodeId) -> Result<(), MembershipError> {
-        remove(&self.0.raft, &self.0.status.borrow().clone(), node_id).await
+        let status = self.0.status.borrow().clone();
+        remove(&self.0.raft, &status, node_id).await
     }
 
     /// Asks `to`, or the most up-to-date follower, to lead. Returns when it was asked; the status tells when it leads.
     pub async fn transfer_leadership(&self, to: Option<NodeId>) -> Result<(), MembershipError> {
-        transfer_leadership(&self.0.raft, &self.0.status.borrow().clone(), to).await
+        let status = self.0.status.borrow().clone();
+        transfer_leadership(&self.0.raft, &status, to).await
     }
 }
 
