@@ -11,7 +11,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use seams::Seams;
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use crate::backoff::Backoff;
 use crate::http::{Http, redirect_target};
@@ -115,6 +116,22 @@ impl LeaderFinder {
         None
     }
 
+    /// Follows who leads, from now on.
+    pub fn changes(&self) -> LeaderChanges {
+        LeaderChanges {
+            finder: self.clone(),
+            current: None,
+            turn: 0,
+        }
+    }
+
+    /// Waits one interval, then asks; `Some` when another master than `leader` leads.
+    pub(crate) async fn next_check(&self, leader: &str, interval: Duration, turn: &mut usize) -> Option<String> {
+        sleep(interval).await;
+        *turn = turn.wrapping_add(1);
+        self.check_for_other_leader(leader, *turn).await
+    }
+
     /// Asks one master other than `leader` who leads; `turn` rotates through them. Returns the new leader when another
     /// one is named **and** that one says so itself; a follower that lags behind must not break a good connection.
     pub(crate) async fn check_for_other_leader(&self, leader: &str, turn: usize) -> Option<String> {
@@ -123,5 +140,48 @@ impl LeaderFinder {
         let named = self.ask(witness).await.filter(|named| named != leader)?;
         let named_by_itself = self.ask(&named).await?;
         (named_by_itself == named).then_some(named)
+    }
+}
+
+/// How often a settled leader is questioned.
+const FOLLOW_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Follows who leads; made by [`LeaderFinder::changes`].
+#[derive(Debug)]
+pub struct LeaderChanges {
+    finder: LeaderFinder,
+    current: Option<String>,
+    turn: usize,
+}
+
+impl LeaderChanges {
+    /// Waits for the next leader and returns its `host:port`; the first call returns the present one.
+    ///
+    /// Whoever sees a sign that the leader is gone, such as a broken connection, sends its address to `suspicions`: if
+    /// it is the present one, this is looked into at once, and the answer is returned even when it is the same leader
+    /// again (it may have been restarted). Suspicions of others are ignored.
+    ///
+    /// Cancel safety: a dropped future loses nothing but a suspicion in hand, which time makes up for.
+    pub async fn next(&mut self, suspicions: &mut mpsc::Receiver<String>) -> String {
+        let Some(current) = self.current.clone() else {
+            let leader = self.finder.find(None).await;
+            return self.settle(leader);
+        };
+        loop {
+            tokio::select! {
+                Some(suspected) = suspicions.recv() => if suspected == current {
+                    let leader = self.finder.find(Some(&current)).await;
+                    return self.settle(leader);
+                },
+                other = self.finder.next_check(&current, FOLLOW_INTERVAL, &mut self.turn) => if let Some(other) = other {
+                    return self.settle(other);
+                },
+            }
+        }
+    }
+
+    fn settle(&mut self, leader: String) -> String {
+        self.current = Some(leader.clone());
+        leader
     }
 }

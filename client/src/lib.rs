@@ -26,7 +26,7 @@ pub use agent::AgentClient;
 pub use backoff::Backoff;
 pub use encoding::Encoding;
 pub use executor::{Executor, ExecutorConfig, ExecutorConfigError, ExecutorEvents, ExecutorNotice};
-pub use leader::LeaderFinder;
+pub use leader::{LeaderChanges, LeaderFinder};
 pub use masters::{MasterList, MasterListError};
 pub use operator::{Operator, OperatorError};
 pub use outcome::CallOutcome;

@@ -13,11 +13,13 @@ mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use proto::v1::scheduler::{Call, Event};
 use proto::v1::{FrameworkId, FrameworkInfo, MasterInfo};
 use seams::Seams;
 use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
 
 use crate::encoding::Encoding;
 use crate::http::Http;
@@ -27,6 +29,9 @@ use crate::outcome::CallOutcome;
 
 /// Path of the scheduler API on a master.
 const SCHEDULER_PATH: &str = "/api/v1/scheduler";
+
+/// How long an answer is waited for after the subscription was lost: a master that steps down in order still answers.
+const ANSWER_AFTER_LOSS: Duration = Duration::from_millis(500);
 
 /// What a framework wants to be to the master.
 #[derive(Clone, Debug)]
@@ -179,24 +184,31 @@ impl Scheduler {
         self.session.clone().wait_for(Option::is_some).await.is_ok()
     }
 
-    /// Sends any call but SUBSCRIBE; the framework id is filled in.
+    /// Sends any call but SUBSCRIBE; the framework id is filled in. When the subscription is lost meanwhile, the answer
+    /// is waited for only a moment longer.
     pub async fn call(&self, mut call: Call) -> CallOutcome {
         let Some(session) = self.session.borrow().clone() else {
             return CallOutcome::NotSent {
                 reason: "not subscribed".to_owned(),
             };
         };
-        call.framework_id = Some(session.framework_id);
+        call.framework_id = Some(session.framework_id.clone());
         let body = self.encoding.encode(&call);
-        self.http
-            .call(
-                &session.master,
-                SCHEDULER_PATH,
-                self.encoding,
-                session.stream_id.as_deref(),
-                body,
-            )
-            .await
+        let stream_id = session.stream_id.as_deref();
+        let answer = self
+            .http
+            .call(&session.master, SCHEDULER_PATH, self.encoding, stream_id, body);
+        let mut changes = self.session.clone();
+        let abandoned = async {
+            // An error means that there will be no other session: the same to this call.
+            drop(changes.wait_for(|current| current.as_ref() != Some(&session)).await);
+            sleep(ANSWER_AFTER_LOSS).await;
+        };
+        tokio::select! {
+            biased;
+            outcome = answer => outcome,
+            () = abandoned => CallOutcome::Unknown { reason: format!("left {} before it answered", session.master) },
+        }
     }
 
     fn mark_torn_down(&self) {

@@ -138,7 +138,7 @@ impl Subscription {
                 loop {
                     tokio::select! {
                         response = &mut attempt => break response,
-                        other = self.next_leader_check(&master, &mut turn) => if let Some(other) = other {
+                        other = self.finder.next_check(&master, LEADER_CHECK_INTERVAL, &mut turn) => if let Some(other) = other {
                             return Err(End::Retry { reason: format!("{other} leads"), next: Some(other) });
                         },
                     }
@@ -193,13 +193,6 @@ impl Subscription {
         self.http.subscribe(master, SCHEDULER_PATH, encoding, body).await
     }
 
-    /// Waits one interval, then asks; `Some` when another master leads.
-    async fn next_leader_check(&self, master: &str, turn: &mut usize) -> Option<String> {
-        sleep(LEADER_CHECK_INTERVAL).await;
-        *turn = turn.wrapping_add(1);
-        self.finder.check_for_other_leader(master, *turn).await
-    }
-
     /// The SUBSCRIBED event every good stream begins with.
     async fn first_event(&self, events: &mut EventStream) -> Result<Subscribed, End> {
         let event: Event = match events.next().await {
@@ -239,7 +232,7 @@ impl Subscription {
     /// Hands events on until the stream is to be left.
     async fn read_events(&self, master: &str, events: &mut EventStream, heartbeat_timeout: Duration) -> End {
         let mut turn = 0;
-        let mut check = Box::pin(self.next_leader_check(master, &mut turn));
+        let mut check = Box::pin(self.finder.next_check(master, LEADER_CHECK_INTERVAL, &mut turn));
         loop {
             let next = tokio::select! {
                 // What has arrived is handed on before anything else is decided.
@@ -250,7 +243,7 @@ impl Subscription {
                         return End::Retry { reason: format!("{other} leads now"), next: Some(other) };
                     }
                     drop(check);
-                    check = Box::pin(self.next_leader_check(master, &mut turn));
+                    check = Box::pin(self.finder.next_check(master, LEADER_CHECK_INTERVAL, &mut turn));
                     continue;
                 }
             };

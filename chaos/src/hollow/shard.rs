@@ -1,0 +1,363 @@
+//! The hollow agents behind one port: their mailbox, their clock and their connection to the leading master.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::net::SocketAddrV4;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use libprocess::{Exited, HttpRequest, HttpResponse, Links, Message, Service, Upid};
+use proto::v1::AgentInfo;
+use seams::Seams;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+use tracing::{debug, info};
+
+use super::agent::{HollowAgent, Outgoing, Surroundings, TaskKey};
+use super::counts::Counts;
+use super::{FleetConfig, Leader};
+
+/// Registrations not answered are repeated after this time, doubling up to the maximum, as agents do.
+const REGISTRATION_RETRY_MIN: Duration = Duration::from_secs(2);
+const REGISTRATION_RETRY_MAX: Duration = Duration::from_secs(60);
+/// Updates not acknowledged are repeated this often. (Real agents wait longer each time.)
+const UPDATE_RETRY: Duration = Duration::from_secs(10);
+/// Without a ping for so long an agent registers again.
+const PING_TIMEOUT: Duration = Duration::from_secs(75);
+/// How often the clock of the shard ticks while nothing else is due.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What arrives at a shard.
+#[derive(Debug)]
+pub(super) enum Mail {
+    Message(Message),
+    FinishAll,
+}
+
+/// The port of a shard.
+#[derive(Debug)]
+pub(super) struct ShardService {
+    agents: usize,
+    mailbox: mpsc::Sender<Mail>,
+}
+
+impl ShardService {
+    pub(super) fn new(agents: usize, mailbox: mpsc::Sender<Mail>) -> Self {
+        ShardService { agents, mailbox }
+    }
+}
+
+impl Service for ShardService {
+    fn knows_actor(&self, id: &str) -> bool {
+        slot(id).is_some_and(|slot| slot < self.agents)
+    }
+
+    fn deliver(&self, message: Message) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            if self.mailbox.send(Mail::Message(message)).await.is_err() {
+                debug!("a message came for a fleet that has ended");
+            }
+        })
+    }
+
+    fn handle(&self, _request: HttpRequest) -> BoxFuture<'_, HttpResponse> {
+        Box::pin(std::future::ready(HttpResponse::status(404)))
+    }
+}
+
+/// The place of the agent `slave(N)` in its shard, from 0.
+fn slot(actor: &str) -> Option<usize> {
+    actor
+        .strip_prefix("slave(")?
+        .strip_suffix(')')?
+        .parse::<usize>()
+        .ok()?
+        .checked_sub(1)
+}
+
+/// What is due at a time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    /// The agent in this slot registers, for the n-th time with this leader.
+    Register {
+        slot: usize,
+        attempt: u32,
+        generation: u64,
+    },
+    Finish {
+        slot: usize,
+        key: TaskKey,
+    },
+    RepeatUpdates,
+    CheckPings,
+}
+
+pub(super) struct Shard {
+    seams: Seams,
+    counts: Arc<Counts>,
+    suspicion: mpsc::Sender<String>,
+    links: Links,
+    agents: Vec<HollowAgent>,
+    last_pings: Vec<Instant>,
+    task_duration: Option<Duration>,
+    starting_updates: bool,
+    registration_spread: Duration,
+    leader: Option<Leader>,
+    /// Counts the leaders followed; tells a registration that is due from one of an earlier leader.
+    generation: u64,
+    link_generation: u64,
+    due: BinaryHeap<Reverse<(Instant, Due)>>,
+}
+
+impl Shard {
+    pub(super) fn new(
+        config: &FleetConfig,
+        numbers: Range<usize>,
+        seams: Seams,
+        counts: Arc<Counts>,
+        suspicion: mpsc::Sender<String>,
+        links: Links,
+        address: SocketAddrV4,
+    ) -> Self {
+        let now = Instant::now();
+        let agents: Vec<HollowAgent> = numbers
+            .enumerate()
+            .map(|(slot, number)| {
+                let actor = format!("slave({})", slot + 1);
+                let pid = Upid::new(actor.clone(), address).to_string();
+                let info = AgentInfo {
+                    hostname: format!("{}-{}", config.hostname_prefix, number + 1),
+                    resources: config.resources.clone(),
+                    port: Some(i32::from(address.port())),
+                    checkpoint: Some(true),
+                    ..AgentInfo::default()
+                };
+                HollowAgent::new(actor, pid, info, seams.random_uuid())
+            })
+            .collect();
+        Shard {
+            last_pings: vec![now; agents.len()],
+            seams,
+            counts,
+            suspicion,
+            links,
+            agents,
+            task_duration: config.task_duration,
+            starting_updates: config.starting_updates,
+            registration_spread: config.registration_spread,
+            leader: None,
+            generation: 0,
+            link_generation: 0,
+            due: BinaryHeap::from([
+                Reverse((now + UPDATE_RETRY, Due::RepeatUpdates)),
+                Reverse((now + PING_TIMEOUT, Due::CheckPings)),
+            ]),
+        }
+    }
+
+    /// Runs until the fleet is dropped.
+    pub(super) async fn run(
+        mut self,
+        mut mails: mpsc::Receiver<Mail>,
+        mut exited: mpsc::Receiver<Exited>,
+        mut leader: watch::Receiver<Option<Leader>>,
+    ) {
+        loop {
+            let next_due = self
+                .due
+                .peek()
+                .map_or_else(|| Instant::now() + TICK, |Reverse((at, _))| *at);
+            tokio::select! {
+                changed = leader.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let pid = leader.borrow_and_update().clone();
+                    self.follow(pid);
+                }
+                Some(exited) = exited.recv() => self.exited(exited),
+                mail = mails.recv() => match mail {
+                    Some(mail) => self.take(mail),
+                    None => return,
+                },
+                () = sleep_until(next_due) => self.do_what_is_due(),
+            }
+        }
+    }
+
+    fn follow(&mut self, leader: Option<Leader>) {
+        if let Some(before) = self.leader.take()
+            && leader
+                .as_ref()
+                .is_none_or(|leader| leader.pid.address != before.pid.address)
+        {
+            self.links.unlink(before.pid.address);
+        }
+        for agent in &mut self.agents {
+            agent.disconnect(&self.counts);
+        }
+        let Some(leader) = leader else { return };
+        self.link_generation = self.links.link(leader.pid.address);
+        self.leader = Some(leader);
+        self.generation += 1;
+        let now = Instant::now();
+        for slot in 0..self.agents.len() {
+            let delay = self.random(self.registration_spread);
+            let due = Due::Register {
+                slot,
+                attempt: 0,
+                generation: self.generation,
+            };
+            self.due.push(Reverse((now + delay, due)));
+        }
+        self.do_what_is_due();
+    }
+
+    fn exited(&mut self, exited: Exited) {
+        let Some(leader) = &self.leader else { return };
+        if leader.pid.address == exited.address && exited.generation == self.link_generation {
+            info!(address = %exited.address, "the connection to the master is gone");
+            if self.suspicion.try_send(leader.address.clone()).is_err() {
+                debug!("other shards have the same suspicion");
+            }
+        }
+    }
+
+    fn take(&mut self, mail: Mail) {
+        match mail {
+            Mail::Message(message) => self.take_message(&message),
+            Mail::FinishAll => {
+                for slot in 0..self.agents.len() {
+                    self.with_agent(slot, None, HollowAgent::finish_all);
+                }
+            }
+        }
+    }
+
+    fn take_message(&mut self, message: &Message) {
+        let Some(slot) = slot(&message.to).filter(|slot| *slot < self.agents.len()) else {
+            return;
+        };
+        if self.agents[slot].terminated {
+            return;
+        }
+        if message.name.ends_with("PingSlaveMessage") {
+            self.last_pings[slot] = Instant::now();
+        }
+        let from_leader =
+            message.from.is_some() && message.from.as_ref() == self.leader.as_ref().map(|leader| &leader.pid);
+        self.with_agent(slot, message.from.as_ref(), |agent, around| {
+            agent
+                .take(&message.name, &message.body, from_leader, around)
+                .unwrap_or_else(|error| {
+                    info!(name = message.name, %error, "dropped a message that cannot be decoded");
+                    Vec::new()
+                })
+        });
+        let began = std::mem::take(&mut self.agents[slot].began);
+        if let Some(duration) = self.task_duration {
+            let at = Instant::now() + duration;
+            self.due
+                .extend(began.into_iter().map(|key| Reverse((at, Due::Finish { slot, key }))));
+        }
+    }
+
+    /// Lets an agent do something and sends what comes of it.
+    fn with_agent(
+        &mut self,
+        slot: usize,
+        sender: Option<&Upid>,
+        act: impl FnOnce(&mut HollowAgent, &Surroundings<'_>) -> Vec<Outgoing>,
+    ) {
+        let seams = &self.seams;
+        let around = Surroundings {
+            counts: &self.counts,
+            // Microseconds since 1970 fit a double's 53 bits until the year 2255.
+            now: seams.clock.now_micros() as f64 / 1e6,
+            uuid: &|| seams.random_uuid(),
+            starting_updates: self.starting_updates,
+        };
+        let agent = &mut self.agents[slot];
+        for outgoing in act(agent, &around) {
+            let to = if outgoing.to_sender {
+                sender
+            } else {
+                self.leader.as_ref().map(|leader| &leader.pid)
+            };
+            if let Some(to) = to {
+                self.links.send(&agent.actor, to, outgoing.name, outgoing.body);
+            }
+        }
+    }
+
+    fn do_what_is_due(&mut self) {
+        let now = Instant::now();
+        let mut due = VecDeque::new();
+        while let Some(Reverse((at, _))) = self.due.peek()
+            && *at <= now
+            && let Some(Reverse((_, next))) = self.due.pop()
+        {
+            due.push_back(next);
+        }
+        for next in due {
+            match next {
+                Due::Register {
+                    slot,
+                    attempt,
+                    generation,
+                } if generation == self.generation => {
+                    self.register(slot, attempt, now);
+                }
+                Due::Register { .. } => {}
+                Due::Finish { slot, key } => self.with_agent(slot, None, |agent, around| {
+                    agent.finish(&key, around).into_iter().collect()
+                }),
+                Due::RepeatUpdates => {
+                    for slot in 0..self.agents.len() {
+                        self.with_agent(slot, None, HollowAgent::unacknowledged);
+                    }
+                    self.due.push(Reverse((now + UPDATE_RETRY, Due::RepeatUpdates)));
+                }
+                Due::CheckPings => self.check_pings(now),
+            }
+        }
+    }
+
+    fn register(&mut self, slot: usize, attempt: u32, now: Instant) {
+        let agent = &self.agents[slot];
+        if agent.registered || agent.terminated {
+            return;
+        }
+        self.last_pings[slot] = now;
+        self.with_agent(slot, None, |agent, _| vec![agent.registration()]);
+        let retry = REGISTRATION_RETRY_MIN
+            .saturating_mul(1 << attempt.min(8))
+            .min(REGISTRATION_RETRY_MAX);
+        let at = now + retry + self.random(retry);
+        let due = Due::Register {
+            slot,
+            attempt: attempt + 1,
+            generation: self.generation,
+        };
+        self.due.push(Reverse((at, due)));
+    }
+
+    /// Agents that were not pinged for long register again with the same leader.
+    fn check_pings(&mut self, now: Instant) {
+        for slot in 0..self.agents.len() {
+            if self.agents[slot].registered && now - self.last_pings[slot] > PING_TIMEOUT {
+                self.agents[slot].disconnect(&self.counts);
+                self.register(slot, 0, now);
+            }
+        }
+        self.due.push(Reverse((now + TICK, Due::CheckPings)));
+    }
+
+    /// A random time below `limit`.
+    fn random(&self, limit: Duration) -> Duration {
+        let micros = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
+        Duration::from_micros(self.seams.random_u64().checked_rem(micros).unwrap_or(0))
+    }
+}
