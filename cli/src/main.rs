@@ -1,3 +1,47 @@
-//! The one binary: every subcommand is one file under `commands/`.
+//! The one binary of mesoraft. Each subcommand is one module of `commands`.
+//!
+//! Nothing of a master, an agent or a client lives here: this crate reads flags, starts the libraries, and prints.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
-fn main() {}
+mod commands;
+mod duration;
+mod framework;
+mod logging;
+mod output;
+mod process;
+mod shutdown;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A highly available Mesos master, and what belongs to it.
+#[derive(Debug, Parser)]
+#[command(name = "mesoraft", version, about, max_term_width = 120, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a whole cluster on this machine
+    Local(commands::local::Args),
+    /// Run a command as tasks and follow them
+    Run(commands::run::Args),
+    /// Show who leads, how the replicas stand, and what runs
+    Status(commands::status::Args),
+}
+
+fn main() -> ExitCode {
+    let command = Cli::parse().command;
+    let result = match command {
+        Command::Local(args) => commands::local::main(args),
+        Command::Run(args) => commands::run::main(args),
+        Command::Status(args) => commands::status::main(args),
+    };
+    result.unwrap_or_else(|error| {
+        output::complain(&format!("mesoraft: {error:#}"));
+        ExitCode::FAILURE
+    })
+}

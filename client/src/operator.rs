@@ -40,7 +40,7 @@ pub enum OperatorError {
         text: String,
     },
     /// Nobody who leads was reached in time; a call that changes something has certainly not been carried out.
-    #[error("no leading master answered within {waited:?}; the last attempt: {last}")]
+    #[error("no answer within {waited:?}; the last attempt: {last}")]
     Unavailable {
         /// How long it was tried.
         waited: Duration,

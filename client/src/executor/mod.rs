@@ -3,6 +3,9 @@
 //! Updates that the agent has not acknowledged are kept here and told to it again at every subscription, with the
 //! tasks they belong to. Start at [`ExecutorConfig::from_env`] and [`Executor::start`].
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

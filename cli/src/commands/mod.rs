@@ -1,0 +1,16 @@
+//! The subcommands, one module each: its flags (`Args`) and its `main`.
+
+pub(crate) mod local;
+pub(crate) mod run;
+pub(crate) mod status;
+
+use anyhow::Context;
+use tokio::runtime::Runtime;
+
+/// The runtime every subcommand runs on, one thread per processor.
+fn runtime() -> anyhow::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
+}
