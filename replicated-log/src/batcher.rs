@@ -135,11 +135,7 @@ impl<S: StateMachine> Batcher<S> {
             let group = self.next_group;
             self.next_group += 1;
             self.waiting.insert(group, replies);
-            let command_group = CommandGroup {
-                origin: self.waiting.origin(),
-                group,
-                commands,
-            };
+            let command_group = CommandGroup::new(self.waiting.origin(), group, commands);
             let failed = match stop.run_until_cancelled(self.committer.commit(command_group)).await {
                 Some(Ok(())) => None,
                 Some(Err(error)) => Some(error),
@@ -151,8 +147,10 @@ impl<S: StateMachine> Batcher<S> {
             }
         }
         self.queue.close();
+        let fatal = self.committer.status.borrow().fatal.clone();
+        let error = fatal.map_or_else(shut_down, |reason| ProposeError::Fatal { reason });
         while let Some(proposal) = self.taken.pop_front().or_else(|| self.queue.try_recv().ok()) {
-            (proposal.reply)(Err(shut_down()));
+            (proposal.reply)(Err(error.clone()));
         }
     }
 
@@ -166,7 +164,7 @@ impl<S: StateMachine> Batcher<S> {
     }
 
     /// Takes as many queued proposals as fit into one entry, at least one.
-    fn next_group(&mut self) -> (Arc<[Bytes]>, Vec<Reply<S::Outcome>>) {
+    fn next_group(&mut self) -> (Vec<Bytes>, Vec<Reply<S::Outcome>>) {
         let mut commands = Vec::new();
         let mut replies = Vec::new();
         let mut bytes = 0;
@@ -183,7 +181,7 @@ impl<S: StateMachine> Batcher<S> {
             replies.push(proposal.reply);
         }
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        (commands.into(), replies)
+        (commands, replies)
     }
 }
 

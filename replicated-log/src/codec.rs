@@ -42,12 +42,12 @@ pub(crate) fn encode_entry(entry: &Entry, out: &mut Vec<u8>) -> Result<(), Codec
     match &entry.payload {
         EntryPayload::Blank => out.put_u8(KIND_BLANK),
         EntryPayload::Normal(group) => {
-            out.reserve(HEADER_BYTES + 20 + group.bytes() + 4 * group.commands.len());
+            out.reserve(HEADER_BYTES + 20 + group.bytes() + 4 * group.commands().len());
             out.put_u8(KIND_COMMANDS);
             out.put_u64_le(group.origin);
             out.put_u64_le(group.group);
-            out.put_u32_le(length(group.commands.len()));
-            for command in group.commands.iter() {
+            out.put_u32_le(length(group.commands().len()));
+            for command in group.commands().iter() {
                 out.put_u32_le(length(command.len()));
                 out.put_slice(command);
             }
@@ -109,11 +109,7 @@ fn decode_group(input: &mut Bytes, total: usize) -> Result<CommandGroup, CodecEr
         need(input, bytes, total)?;
         commands.push(input.split_to(bytes));
     }
-    Ok(CommandGroup {
-        origin,
-        group,
-        commands: commands.into(),
-    })
+    Ok(CommandGroup::new(origin, group, commands))
 }
 
 fn need(input: &Bytes, bytes: usize, total: usize) -> Result<(), CodecError> {
@@ -140,11 +136,7 @@ mod tests {
             BTreeMap::from([1, 2, 3].map(|id| (id, Node::new(format!("host{id}:1"))))),
         )
         .unwrap();
-        let group = |commands: Vec<Bytes>| CommandGroup {
-            origin: u64::MAX,
-            group: 1,
-            commands: commands.into(),
-        };
+        let group = |commands| CommandGroup::new(u64::MAX, 1, commands);
         vec![
             Entry {
                 log_id: log_id(0),

@@ -67,6 +67,11 @@ pub struct Config {
     pub timers: Timers,
     /// Entries between two snapshots. Default: 50,000.
     pub snapshot_every: u64,
+    /// Bytes of commands between two snapshots, whatever the number of entries. Default: 256 MiB. The log is also in
+    /// memory, so this bounds both.
+    pub snapshot_every_bytes: u64,
+    /// Bytes of commands kept behind a snapshot, whatever the number of entries. Default: 64 MiB.
+    pub bytes_kept: u64,
     /// Entries kept behind a snapshot for followers that lag a little. Default: 10,000.
     pub entries_kept: u64,
     /// For how long a proposal may be on its way before its proposer is told `Unknown`. Default: 5 s.
@@ -91,6 +96,8 @@ impl Config {
             join: None,
             timers: Timers::default(),
             snapshot_every: 50_000,
+            snapshot_every_bytes: 256 << 20,
+            bytes_kept: 64 << 20,
             entries_kept: 10_000,
             propose_timeout: Duration::from_secs(5),
             read_timeout: Duration::from_secs(5),
@@ -132,8 +139,10 @@ impl Config {
                 timers.election_min, timers.election_max
             )));
         }
-        if self.snapshot_every == 0 {
-            return Err(ConfigError("snapshot_every is 0".into()));
+        if self.snapshot_every == 0 || self.snapshot_every_bytes == 0 {
+            return Err(ConfigError(
+                "snapshot_every and snapshot_every_bytes must be above 0".into(),
+            ));
         }
         if self.propose_timeout.is_zero() || self.read_timeout.is_zero() {
             return Err(ConfigError("propose_timeout and read_timeout must be above 0".into()));

@@ -125,6 +125,9 @@ impl<S: StateMachine> Founding<S> {
         while self.context.store.cluster().is_none() {
             let answers = self.ask_all().await;
             let new_members = self.judge(&answers)?;
+            if self.context.store.cluster().is_some() {
+                break;
+            }
             let missing: Vec<NodeId> = self
                 .others()
                 .map(|(id, _)| id)
@@ -165,6 +168,11 @@ impl<S: StateMachine> Founding<S> {
     fn judge(&self, answers: &BTreeMap<NodeId, IdentifyReply>) -> Result<BTreeMap<NodeId, NewMember>, StartError> {
         let config = &self.context.config;
         let mut new_members = BTreeMap::new();
+        // The founder may have reached this replica while it asked. Nobody votes before this replica has stored the id,
+        // so looking now, after the answers, tells a cluster that waited for us from one that knew us before.
+        if self.context.store.cluster().is_some() {
+            return Ok(new_members);
+        }
         for (peer, reply) in answers {
             if reply.cluster_name != config.cluster_name || reply.node_id != *peer {
                 tracing::warn!(

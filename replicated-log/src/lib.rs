@@ -17,6 +17,7 @@
 
 mod batcher;
 mod codec;
+mod compaction;
 mod config;
 mod error;
 mod founding;

@@ -25,7 +25,7 @@ use crate::state_machine::{Machine, StateMachine};
 use crate::status::Status;
 use crate::type_config::TypeConfig;
 use crate::waiting::Waiting;
-use crate::{Applied, takeover};
+use crate::{Applied, compaction, takeover};
 
 /// For how long a planned stop waits for the other replica to lead.
 const HAND_OVER_PATIENCE: Duration = Duration::from_secs(2);
@@ -92,7 +92,8 @@ impl<S: StateMachine> ReplicatedLog<S> {
             .await
             .map_err(|error| StartError::Core(error.to_string()))?;
 
-        let (status_sender, status_loop) = status_loop::status_loop(&config, raft.clone(), opened.store.clone());
+        let (status_sender, status_loop) =
+            status_loop::status_loop(&config, raft.clone(), opened.store.clone(), stop.clone());
         let status = status_sender.subscribe();
         peers.watch_status(status.clone());
         running.spawn(stop.clone().run_until_cancelled_owned(status_loop));
@@ -124,6 +125,15 @@ impl<S: StateMachine> ReplicatedLog<S> {
             return Err(error);
         }
         log.start_takeover();
+        let compaction = compaction::run(
+            log.0.config.clone(),
+            log.0.raft.clone(),
+            log.0.store.clone(),
+            log.status(),
+        );
+        log.0
+            .running
+            .spawn(log.0.stop.clone().run_until_cancelled_owned(compaction));
         tracing::info!(node_id = log.0.config.node_id, address = %raft_address, "replica started");
         Ok(log)
     }

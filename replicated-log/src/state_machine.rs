@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
 use openraft::storage::{EntryResponder, RaftStateMachine};
@@ -14,6 +15,9 @@ use crate::snapshot::{Image, SnapshotData, SnapshotStore};
 use crate::type_config::{CommandGroup, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig, position};
 use crate::waiting::{Reply, Waiting};
 use crate::{Applied, LogPosition};
+
+/// Pause between two tries to write a snapshot to a full disk.
+const SPACE_POLL: Duration = Duration::from_secs(1);
 
 /// Replicated state.
 ///
@@ -70,7 +74,7 @@ impl<S: StateMachine> Machine<S> {
     fn apply_group(&mut self, log_id: &LogId, group: &CommandGroup, answers: &mut Vec<Answer<S::Outcome>>) {
         let position = position(log_id);
         let mut replies = self.waiting.take_applied(group).into_iter();
-        for command in group.commands.iter() {
+        for command in group.commands() {
             let outcome = self.machine.apply(position, command);
             if let Some(reply) = replies.next() {
                 answers.push((reply, Applied { position, outcome }));
@@ -185,7 +189,7 @@ impl<S: StateMachine> RaftSnapshotBuilder<TypeConfig> for Builder<S> {
         let snapshots = Arc::clone(&self.snapshots);
         let blocks = snapshots.blocks();
         let snapshot = off_the_runtime(blocks, move || {
-            let image = snapshots.write::<S>(&meta, &view)?;
+            let image = write_when_there_is_space::<S>(&snapshots, &meta, &view)?;
             // Freeing the view takes long when the state has moved on, so it happens here and not on the apply path.
             drop(view);
             let image = snapshots.keep(&meta, image)?;
@@ -195,6 +199,23 @@ impl<S: StateMachine> RaftSnapshotBuilder<TypeConfig> for Builder<S> {
         let upto = self.meta.last_log_id.as_ref().map(position).unwrap_or_default();
         tracing::info!(log_index = upto.index, term = upto.term, "wrote a snapshot");
         Ok(snapshot)
+    }
+}
+
+/// Writes an image; while the disk is full it waits, because a snapshot that fails would stop the replica.
+fn write_when_there_is_space<S: StateMachine>(
+    snapshots: &SnapshotStore,
+    meta: &SnapshotMeta,
+    view: &S::View,
+) -> io::Result<Image> {
+    loop {
+        match snapshots.write::<S>(meta, view) {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                tracing::error!("the disk is full: the snapshot waits until there is space");
+                std::thread::sleep(SPACE_POLL);
+            }
+            other => return other,
+        }
     }
 }
 

@@ -41,13 +41,29 @@ pub(crate) struct CommandGroup {
     /// Number of the group within that run.
     pub(crate) group: u64,
     /// The commands; cheap to clone.
-    pub(crate) commands: Arc<[Bytes]>,
+    commands: Arc<[Bytes]>,
+    /// The bytes of all commands together.
+    bytes: usize,
 }
 
 impl CommandGroup {
+    pub(crate) fn new(origin: u64, group: u64, commands: Vec<Bytes>) -> Self {
+        CommandGroup {
+            origin,
+            group,
+            bytes: commands.iter().map(Bytes::len).sum(),
+            commands: commands.into(),
+        }
+    }
+
+    /// The commands in the order in which they are applied.
+    pub(crate) fn commands(&self) -> &[Bytes] {
+        &self.commands
+    }
+
     /// The bytes of all commands together.
     pub(crate) fn bytes(&self) -> usize {
-        self.commands.iter().map(Bytes::len).sum()
+        self.bytes
     }
 }
 

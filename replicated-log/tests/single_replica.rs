@@ -136,3 +136,27 @@ async fn every_call_can_be_spawned() {
     .await
     .unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_is_kept_small_in_bytes_too() {
+    let mut config = configs(1, None).remove(0);
+    config.snapshot_every_bytes = 1 << 20;
+    config.bytes_kept = 200_000;
+    let mut replica = Replica::new(config);
+    let log = replica.start().await;
+    wait_for(log, "it leads", |status| status.is_leader()).await;
+    for _ in 0..20 {
+        log.propose(vec![b'x'; 100_000].into()).await.unwrap();
+    }
+    let last = log.status().borrow().last_log.unwrap();
+    wait_for(log, "it has purged all but the youngest", |status| {
+        status.snapshot.is_some_and(|snapshot| snapshot.index + 10 > last)
+            && status.purged.is_some_and(|purged| purged.index + 10 > last)
+    })
+    .await;
+    replica.kill().await;
+    let log = replica.start().await;
+    wait_for(log, "it leads", |status| status.is_leader()).await;
+    log.read_barrier().await.unwrap();
+    assert_eq!(replica.machine.commands().len(), 20);
+}

@@ -7,6 +7,7 @@ use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::metrics::RaftMetrics;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::Raft;
 use crate::config::Config;
@@ -23,11 +24,13 @@ pub(super) fn stopped(status: &watch::Sender<Status>) {
     });
 }
 
-/// The status, and the loop that keeps it up to date until the core stops.
+/// The status, and the loop that keeps it up to date until the core stops. When the replica is broken it cancels
+/// `stop`.
 pub(super) fn status_loop<S: StateMachine>(
     config: &Config,
     raft: Raft<S>,
     store: LogStore,
+    stop: CancellationToken,
 ) -> (Arc<watch::Sender<Status>>, impl Future<Output = ()> + use<S>) {
     let mut metrics = raft.metrics();
     let mut health = store.health();
@@ -50,6 +53,11 @@ pub(super) fn status_loop<S: StateMachine>(
                 *published = status;
                 modified
             });
+            if sender.borrow().fatal.is_some() {
+                // The others shall see broken connections now and not wait for their timers.
+                stop.cancel();
+                return;
+            }
         }
         stopped(&sender);
     };

@@ -148,11 +148,7 @@ mod tests {
                     leader_id: LeaderId { term: 1, node_id: 1 },
                     index,
                 },
-                payload: EntryPayload::Normal(CommandGroup {
-                    origin: 1,
-                    group: index,
-                    commands: vec![Bytes::from(vec![7; 100])].into(),
-                }),
+                payload: EntryPayload::Normal(CommandGroup::new(1, index, vec![Bytes::from(vec![7; 100])])),
             })
             .collect()
     }

@@ -39,6 +39,20 @@ impl LogStore {
     }
 }
 
+impl LogStore {
+    /// The first of the youngest entries that together have at most `bytes_max` bytes of commands; `None` when all
+    /// entries together are that small.
+    pub(crate) fn index_of_youngest(&self, bytes_max: u64) -> Option<u64> {
+        let state = self.state();
+        let mut bytes = 0;
+        let too_old = state.entries.iter().rev().find(|entry| {
+            bytes += payload_bytes(entry) as u64;
+            bytes > bytes_max
+        });
+        too_old.map(|entry| entry.log_id.index + 1)
+    }
+}
+
 impl RaftLogReader<TypeConfig> for LogStore {
     async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + Send>(
         &mut self,

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -92,12 +93,23 @@ impl StateMachine for Recorder {
     }
 }
 
-/// A port that was free a moment ago.
+/// Where the ports of tests begin: below those the kernel gives to outgoing connections.
+const PORT_FIRST: u16 = 12_000;
+/// How many there are.
+const PORT_COUNT: u16 = 18_000;
+
+/// A free port that no other test of this process gets.
 pub(crate) fn free_address() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Processes running at the same time start at different places.
+    let start = (std::process::id() % u32::from(PORT_COUNT)) as u16;
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(start) % PORT_COUNT;
+        let address = SocketAddr::from(([127, 0, 0, 1], PORT_FIRST + number));
+        if std::net::TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
 }
 
 /// Waits until the status satisfies `condition`; fails the test with the last status when it does not in time.

@@ -23,14 +23,10 @@ fn log_id(index: u64) -> LogId {
 }
 
 fn entry(index: u64, bytes: usize) -> Entry {
-    let commands = vec![Bytes::from(vec![index as u8; bytes])].into();
+    let commands = vec![Bytes::from(vec![index as u8; bytes])];
     Entry {
         log_id: log_id(index),
-        payload: EntryPayload::Normal(CommandGroup {
-            origin: 0,
-            group: index,
-            commands,
-        }),
+        payload: EntryPayload::Normal(CommandGroup::new(0, index, commands)),
     }
 }
 

@@ -28,17 +28,13 @@ fn node() -> NodeRecord {
 }
 
 fn entry(index: u64) -> Entry {
-    let commands = vec![Bytes::from(vec![index as u8; 200])].into();
+    let commands = vec![Bytes::from(vec![index as u8; 200])];
     Entry {
         log_id: LogId {
             leader_id: LEADER,
             index,
         },
-        payload: EntryPayload::Normal(CommandGroup {
-            origin: 0,
-            group: index,
-            commands,
-        }),
+        payload: EntryPayload::Normal(CommandGroup::new(0, index, commands)),
     }
 }
 
