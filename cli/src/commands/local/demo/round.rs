@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use nix::sys::signal::Signal;
 use proto::v1::TaskState;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Demo, LONG_TASKS, PATIENCE, Step};
@@ -61,7 +62,9 @@ impl Demo<'_> {
             ..Round::default()
         };
         let leaders = self.leaders.clone();
-        let mut new_leader = Box::pin(async move {
+        // In a task of its own, so that its time is not that of what is done here meanwhile.
+        let mut new_leader = JoinSet::new();
+        new_leader.spawn(async move {
             let name = leaders.await_leader(Some(&leader)).await;
             (name, killed_at.elapsed())
         });
@@ -72,7 +75,8 @@ impl Demo<'_> {
                 bail!("{PATIENCE:?} after the kill this is known: {round:?}");
             }
             tokio::select! {
-                (name, after) = &mut new_leader, if round.leader_after.is_none() => {
+                Some(found) = new_leader.join_next() => {
+                    let (name, after) = found.context("looking for the new leader failed")?;
                     self.narrator.tell_since(killed_at, &format!("{name} leads"));
                     round.new_leader = name;
                     round.leader_after = Some(after);

@@ -3,6 +3,9 @@
 //!
 //! Must never launch a task a second time whose fate is unknown: it asks first.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
