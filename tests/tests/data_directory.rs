@@ -66,7 +66,7 @@ fn a_directory_of_another_cluster_is_refused() -> Result<()> {
     cluster.masters[0].kill9()?;
     cluster.masters[0].set_flag("cluster", "elsewhere");
     let said = refused(&mut cluster.masters[0])?;
-    says(&said, &["elsewhere", &name, "work_dir"])?;
+    says(&said, &["elsewhere", &name, "directory"])?;
     cluster.masters[0].set_flag("cluster", &name);
     cluster.masters[0].start()?;
     cluster.wait_until_follows(0)?;
@@ -79,7 +79,7 @@ fn a_directory_of_another_node_is_refused() -> Result<()> {
     cluster.masters[0].kill9()?;
     cluster.masters[0].set_flag("node_id", "2");
     let said = refused(&mut cluster.masters[0])?;
-    says(&said, &["node", "1", "2", "work_dir"])?;
+    says(&said, &["node", "1", "2", "directory"])?;
     cluster.masters[0].set_flag("node_id", "1");
     cluster.masters[0].start()?;
     cluster.wait_until_follows(0)?;
