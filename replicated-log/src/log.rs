@@ -21,6 +21,7 @@ use crate::founding;
 use crate::log_store::LogStore;
 use crate::network::{Peers, server};
 use crate::options::raft_options;
+use crate::snapshot::SnapshotStore;
 use crate::state_machine::{Machine, StateMachine};
 use crate::status::Status;
 use crate::type_config::TypeConfig;
@@ -51,6 +52,7 @@ struct Inner<S: StateMachine> {
     config: Config,
     raft: Raft<S>,
     store: LogStore,
+    snapshots: Arc<SnapshotStore>,
     peers: Peers,
     proposer: Proposer<S::Outcome>,
     status: watch::Receiver<Status>,
@@ -112,6 +114,7 @@ impl<S: StateMachine> ReplicatedLog<S> {
             config,
             raft,
             store: opened.store,
+            snapshots: Arc::clone(&context.snapshots),
             peers,
             proposer,
             status,
@@ -221,6 +224,7 @@ impl<S: StateMachine> ReplicatedLog<S> {
             tracing::warn!(node_id = self.0.config.node_id, "some loops did not stop in time");
         }
         self.0.store.close().await;
+        self.0.snapshots.close().await;
         status_loop::stopped(&self.0.status_sender);
         tracing::info!(node_id = self.0.config.node_id, hand_over, "replica stopped");
     }

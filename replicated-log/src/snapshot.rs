@@ -9,10 +9,11 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use tokio_util::task::TaskTracker;
 
 pub(crate) use self::format::FRAME_BYTES;
 use crate::log_store::MemoryStore;
@@ -137,6 +138,9 @@ pub(crate) struct SnapshotStore {
     place: Place,
     current: Mutex<Option<(SnapshotMeta, Image)>>,
     temporary: AtomicU64,
+    /// The blocking work under way.
+    work: TaskTracker,
+    closed: AtomicBool,
 }
 
 enum Place {
@@ -175,6 +179,8 @@ impl SnapshotStore {
             place: Place::Directory(directory.to_owned()),
             current: Mutex::new(found),
             temporary: AtomicU64::new(0),
+            work: TaskTracker::new(),
+            closed: AtomicBool::new(false),
         })
     }
 
@@ -190,12 +196,44 @@ impl SnapshotStore {
             place: Place::Memory(store),
             current: Mutex::new(found),
             temporary: AtomicU64::new(0),
+            work: TaskTracker::new(),
+            closed: AtomicBool::new(false),
         })
     }
 
-    /// Whether work on snapshots blocks and belongs on a thread of its own.
-    pub(crate) fn blocks(&self) -> bool {
-        matches!(self.place, Place::Directory(_))
+    /// Runs blocking work on a thread of its own; work on memory runs at once, so that a simulation stays repeatable.
+    pub(crate) async fn off_the_runtime<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        // Taken before the look, so that `close` either is seen here or waits for this.
+        let token = self.work.token();
+        if self.is_closed() {
+            return Err(io::Error::other("the replica is stopped"));
+        }
+        match self.place {
+            Place::Memory(_) => work(),
+            Place::Directory(_) => {
+                let done = tokio::task::spawn_blocking(move || {
+                    let result = work();
+                    drop(token);
+                    result
+                });
+                done.await.unwrap_or_else(|error| Err(io::Error::other(error)))
+            }
+        }
+    }
+
+    /// Whether the replica is stopped: work that waits for something gives up.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    /// Waits until nothing touches the directory any more, so that another run may open it.
+    pub(crate) async fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        self.work.close();
+        self.work.wait().await;
     }
 
     pub(crate) fn current(&self) -> Option<(SnapshotMeta, Image)> {

@@ -140,16 +140,15 @@ impl<S: StateMachine> RaftStateMachine<TypeConfig> for Machine<S> {
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Self::SnapshotData) -> Result<(), io::Error> {
         let snapshots = Arc::clone(&self.snapshots);
         let kept_meta = meta.clone();
-        let blocks = snapshots.blocks();
-        let view = off_the_runtime(blocks, move || {
+        let work = move || {
             let view = match snapshot.view {
                 Some(view) => view,
                 None => snapshot.image.read_view::<S>()?.1,
             };
             snapshots.keep(&kept_meta, snapshot.image)?;
             Ok(view)
-        })
-        .await?;
+        };
+        let view = self.snapshots.off_the_runtime(work).await?;
         self.applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
         let upto = meta.last_log_id.as_ref().map(position).unwrap_or_default();
@@ -187,15 +186,14 @@ impl<S: StateMachine> RaftSnapshotBuilder<TypeConfig> for Builder<S> {
             .ok_or_else(|| io::Error::other("a snapshot is built once"))?;
         let meta = self.meta.clone();
         let snapshots = Arc::clone(&self.snapshots);
-        let blocks = snapshots.blocks();
-        let snapshot = off_the_runtime(blocks, move || {
+        let work = move || {
             let image = write_when_there_is_space::<S>(&snapshots, &meta, &view)?;
             // Freeing the view takes long when the state has moved on, so it happens here and not on the apply path.
             drop(view);
             let image = snapshots.keep(&meta, image)?;
             Ok(snapshot_of(meta, image))
-        })
-        .await?;
+        };
+        let snapshot = self.snapshots.off_the_runtime(work).await?;
         let upto = self.meta.last_log_id.as_ref().map(position).unwrap_or_default();
         tracing::info!(log_index = upto.index, term = upto.term, "wrote a snapshot");
         Ok(snapshot)
@@ -210,24 +208,11 @@ fn write_when_there_is_space<S: StateMachine>(
 ) -> io::Result<Image> {
     loop {
         match snapshots.write::<S>(meta, view) {
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull && !snapshots.is_closed() => {
                 tracing::error!("the disk is full: the snapshot waits until there is space");
                 std::thread::sleep(SPACE_POLL);
             }
             other => return other,
         }
     }
-}
-
-/// Runs blocking work on a thread of its own; work on memory runs at once, so that a simulation stays repeatable.
-pub(crate) async fn off_the_runtime<T: Send + 'static>(
-    blocks: bool,
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    if !blocks {
-        return work();
-    }
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|error| Err(io::Error::other(error)))
 }

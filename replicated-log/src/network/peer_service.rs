@@ -17,7 +17,7 @@ use crate::error::ReadError;
 use crate::log::read_index;
 use crate::log_store::{ClusterId, ClusterRecord};
 use crate::snapshot::{Image, ImageWriter, SnapshotData};
-use crate::state_machine::{StateMachine, off_the_runtime};
+use crate::state_machine::StateMachine;
 use crate::type_config::Vote;
 
 pub(super) struct PeerService<S: StateMachine> {
@@ -220,19 +220,21 @@ impl<S: StateMachine> PeerService<S> {
             _ => return Err(Status::invalid_argument("the snapshot does not start with its header")),
         };
         let vote = wire::parse_vote(header.vote)?;
-        let blocks = self.context.snapshots.blocks();
         let mut writer: ImageWriter = self.context.snapshots.create().map_err(unavailable)?;
         while let Some(chunk) = chunks.message().await? {
             let Some(Part::Bytes(bytes)) = chunk.part else {
                 return Err(Status::invalid_argument("a chunk of the snapshot has no bytes"));
             };
-            let written = off_the_runtime(blocks, move || {
+            let written = self.context.snapshots.off_the_runtime(move || {
                 writer.write_all(&bytes)?;
                 Ok(writer)
             });
             writer = written.await.map_err(unavailable)?;
         }
-        let image = off_the_runtime(blocks, move || writer.finish())
+        let image = self
+            .context
+            .snapshots
+            .off_the_runtime(move || writer.finish())
             .await
             .map_err(unavailable)?;
         let received = image.len().map_err(unavailable)?;
@@ -249,9 +251,12 @@ impl<S: StateMachine> PeerService<S> {
 
     /// Checks and decodes the image, then lets openraft take it over.
     async fn install(&self, vote: Vote, image: Image) -> Result<proto::SnapshotReply, Status> {
-        let blocks = self.context.snapshots.blocks();
         let read = image.clone();
-        let read = off_the_runtime(blocks, move || read.read_view::<S>()).await;
+        let read = self
+            .context
+            .snapshots
+            .off_the_runtime(move || read.read_view::<S>())
+            .await;
         let (meta, view) = read.map_err(|error| Status::data_loss(format!("the snapshot: {error}")))?;
         let snapshot = openraft::Snapshot {
             meta,
