@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::NodeId;
 use crate::error::{ProposeError, QueueFull};
 use crate::state_machine::{Machine, StateMachine};
 use crate::status::Status;
@@ -208,7 +209,7 @@ impl<S: StateMachine> Committer<S> {
             // The core says so before it appends anything, so offering the same group again cannot apply it twice.
             if refused.reason != ForwardReason::LeaseExpired {
                 return Err(ProposeError::NotLeader {
-                    leader: refused.leader_id.filter(|leader| leader != self.raft.node_id()),
+                    leader: self.leader_hint(refused.leader_id),
                 });
             }
             if start.elapsed() > LEASE_PATIENCE {
@@ -218,6 +219,13 @@ impl<S: StateMachine> Committer<S> {
             }
             tokio::time::sleep(LEASE_RETRY).await;
         }
+    }
+
+    /// Who leads, if it is another: what the core says, or else what it said last.
+    fn leader_hint(&self, leader: Option<NodeId>) -> Option<NodeId> {
+        leader
+            .or(self.status.borrow().leader)
+            .filter(|leader| leader != self.raft.node_id())
     }
 
     /// Ends some time after this replica has stopped leading.

@@ -19,6 +19,7 @@ mod batcher;
 mod codec;
 mod compaction;
 mod config;
+mod durable;
 mod error;
 mod founding;
 mod log;

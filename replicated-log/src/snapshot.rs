@@ -16,6 +16,7 @@ use bytes::Bytes;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::format::FRAME_BYTES;
+use crate::durable;
 use crate::log_store::MemoryStore;
 use crate::state_machine::StateMachine;
 use crate::type_config::SnapshotMeta;
@@ -151,7 +152,7 @@ enum Place {
 impl SnapshotStore {
     /// Opens the directory and finds the current snapshot. Blocks.
     pub(crate) fn in_directory(directory: &Path) -> io::Result<Self> {
-        fs::create_dir_all(directory)?;
+        durable::create_directory(directory)?;
         let mut found: Option<(SnapshotMeta, Image)> = None;
         for entry in fs::read_dir(directory)? {
             let path = entry?.path();
@@ -279,7 +280,7 @@ impl SnapshotStore {
                 let final_path = directory.join(file_name(meta));
                 if path != final_path {
                     fs::rename(&path, &final_path)?;
-                    File::open(directory)?.sync_all()?;
+                    durable::sync_directory(directory)?;
                 }
                 remove_others(directory, &final_path)?;
                 Image::File { file, path: final_path }

@@ -14,6 +14,7 @@ fn newcomer(cluster: &Cluster, node_id: u64) -> Replica {
     let address = free_address();
     let mut config = Config::new(node_id, "test", address);
     config.memory_store = Some(MemoryStore::new());
+    config.timers = support::CALM;
     config.join = Some(cluster.replica(1).config.advertise.clone());
     Replica::new(config)
 }

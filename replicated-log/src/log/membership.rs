@@ -24,19 +24,34 @@ const READY_RETRY: Duration = Duration::from_millis(10);
 impl<S: StateMachine> ReplicatedLog<S> {
     /// Adds a node that receives the log without voting. `address` is its `host:port`. Adding it again does nothing.
     pub async fn add_learner(&self, node_id: NodeId, address: impl Into<String>) -> Result<(), MembershipError> {
-        add_learner(&self.0.raft, node_id, address.into()).await
+        self.with_hint(add_learner(&self.0.raft, node_id, address.into()).await)
     }
 
     /// Makes a learner a voter. It should have caught up before, see [`Status::matched`]: a voter that lags slows the
     /// quorum down.
     pub async fn promote(&self, node_id: NodeId) -> Result<(), MembershipError> {
-        promote(&self.0.raft, node_id).await
+        self.with_hint(promote(&self.0.raft, node_id).await)
     }
 
     /// Removes a member, voter or learner. Its id must not be used again.
     pub async fn remove(&self, node_id: NodeId) -> Result<(), MembershipError> {
         let status = self.0.status.borrow().clone();
-        remove(&self.0.raft, &status, node_id).await
+        self.with_hint(remove(&self.0.raft, &status, node_id).await)
+    }
+
+    /// The core does not always name the leader that it named before.
+    fn with_hint(&self, result: Result<(), MembershipError>) -> Result<(), MembershipError> {
+        match result {
+            Err(MembershipError::NotLeader { leader: None }) => Err(MembershipError::NotLeader {
+                leader: self
+                    .0
+                    .status
+                    .borrow()
+                    .leader
+                    .filter(|leader| *leader != self.0.config.node_id),
+            }),
+            other => other,
+        }
     }
 
     /// Asks `to`, or the most up-to-date follower, to lead. Returns when it was asked; the status tells when it leads.

@@ -15,11 +15,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use replicated_log::{Config, LogPosition, MemoryStore, NodeId, ReplicatedLog, StateMachine, Status};
+use replicated_log::{Config, LogPosition, MemoryStore, NodeId, ReplicatedLog, StateMachine, Status, Timers};
 use seams::Seams;
 
 /// How long a test waits for what must happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Slow enough for a machine that runs many tests at once; a broken connection still replaces a leader at once.
+pub(crate) const CALM: Timers = Timers {
+    heartbeat: Duration::from_millis(50),
+    election_min: Duration::from_millis(400),
+    election_max: Duration::from_millis(800),
+};
 
 /// What a replica has applied, in order; shared with the test.
 pub(crate) type Journal = Arc<Mutex<Vec<(LogPosition, Vec<u8>)>>>;
@@ -175,6 +182,7 @@ pub(crate) fn configs(count: u64, directory: Option<&Path>) -> Vec<Config> {
         .map(|(id, address)| {
             let mut config = Config::new(*id, "test", *address);
             config.initial_members.clone_from(&members);
+            config.timers = CALM;
             match directory {
                 Some(directory) => config.data_dir = Some(directory.join(id.to_string())),
                 None => config.memory_store = Some(MemoryStore::new()),

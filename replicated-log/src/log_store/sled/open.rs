@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use super::super::codec::{decode_record, decode_value, encode_value, parse_part};
 use super::super::{NodeRecord, Recovered, keys};
 use super::{Record, SledDisk, record_error, sled_error};
+use crate::durable;
 use crate::type_config::Entry;
 
 /// For how long the lock may stay with a dying process before the start fails.
@@ -46,7 +47,7 @@ impl From<io::Error> for OpenError {
 
 /// Opens or creates the store in `directory` for `node`. Blocks; call it off the runtime.
 pub(crate) fn open(directory: &Path, node: &NodeRecord) -> Result<(SledDisk, Recovered), OpenError> {
-    fs::create_dir_all(directory)?;
+    durable::create_directory(directory)?;
     let db = open_when_unlocked(directory)?;
     let log = db.open_tree(keys::LOG_TREE).map_err(sled_error)?;
     let meta = db.open_tree(keys::META_TREE).map_err(sled_error)?;
@@ -111,10 +112,7 @@ fn open_sled_file(directory: &Path) -> Result<File, OpenError> {
     for entry in fs::read_dir(directory)? {
         File::open(entry?.path())?.sync_all()?;
     }
-    File::open(directory)?.sync_all()?;
-    if let Some(parent) = directory.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        File::open(parent)?.sync_all()?;
-    }
+    durable::sync_directory(directory)?;
     Ok(file)
 }
 

@@ -2,8 +2,10 @@
 //!
 //! The test keeps, beside the real directory, what a machine without any cache would have: the files as they were when
 //! the store was opened (every one is synced then), and the content of sled's file at the end of each of our
-//! `fdatasync` calls. After the "power cut" only that copy is opened. This works on any machine; that the kernel does
-//! its part of `fdatasync` is not tested here.
+//! `fdatasync` calls. After the "power cut" only that copy is opened. This works on any machine; that our call
+//! reaches the right file is shown by the last test, on a file system of its own, where FUSE is there.
+
+mod volatile_fs;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -71,11 +73,8 @@ impl Machine {
     }
 
     /// Appends and waits for the acknowledgement.
-    async fn append(&mut self, entries: impl IntoIterator<Item = u64>) {
-        let entries: Vec<Entry> = entries.into_iter().map(entry).collect();
-        let (sender, acknowledged) = <TypeConfig as openraft::type_config::TypeConfigExt>::oneshot();
-        self.store.append(entries, IOFlushed::signal(sender)).await.unwrap();
-        acknowledged.await.unwrap().unwrap();
+    async fn append(&mut self, entries: std::ops::Range<u64>) {
+        append(&mut self.store, entries).await;
     }
 
     /// What a replica finds when the power comes back.
@@ -88,6 +87,13 @@ impl Machine {
             .map(|(_, recovered)| recovered)
             .map_err(|error| format!("{error:?}"))
     }
+}
+
+async fn append(store: &mut LogStore, indexes: std::ops::Range<u64>) {
+    let (sender, acknowledged) = <TypeConfig as openraft::type_config::TypeConfigExt>::oneshot();
+    let entries: Vec<Entry> = indexes.map(entry).collect();
+    store.append(entries, IOFlushed::signal(sender)).await.unwrap();
+    acknowledged.await.unwrap().unwrap();
 }
 
 fn copy_files(from: &Path, to: &Path) {
@@ -154,4 +160,57 @@ async fn without_the_explicit_sync_an_acknowledged_entry_is_lost() {
     machine.append(0..10).await;
     let recovered = machine.after_power_cut(&cuts.path().join("cut")).unwrap();
     assert_eq!(indexes(&recovered), [] as [u64; 0]);
+}
+
+/// The same on a file system that sees the real system calls and forgets what none of them made durable: the sync must
+/// reach the right file, and the names of all files and directories must be durable too.
+mod on_a_volatile_file_system {
+    use super::volatile_fs::VolatileFs;
+    use super::*;
+
+    fn replica_directory(mount: &Path) -> PathBuf {
+        mount.join("data").join("replica").join("log")
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn whatever_was_acknowledged_survives_and_without_sync_it_does_not() {
+        for leave_out_sync in [false, true] {
+            let (mount, volatile) = (tempfile::tempdir().unwrap(), VolatileFs::new());
+            let Some(session) = volatile.mount(mount.path()) else {
+                return;
+            };
+            let directory = replica_directory(mount.path());
+            let (mut disk, recovered) = tokio::task::spawn_blocking(move || open(&directory, &node()).unwrap())
+                .await
+                .unwrap();
+            disk.sync.leave_out = leave_out_sync;
+            let mut store = LogStore::on_thread(recovered, disk).unwrap();
+            let cuts = tempfile::tempdir().unwrap();
+            let mut next = 0;
+            for round in 0..12 {
+                append(&mut store, next..next + 5).await;
+                next += 5;
+                if round == 8 {
+                    store.purge(entry(11).log_id).await.unwrap();
+                    append(&mut store, next..next + 5).await;
+                    next += 5;
+                }
+                let cut = cuts.path().join(round.to_string());
+                volatile.after_power_cut(&cut);
+                let log = replica_directory(&cut);
+                assert!(leave_out_sync || log.exists(), "the directory's name was not durable");
+                let (_, recovered) = open(&log, &node()).unwrap();
+                let last = recovered.entries.last().map(|entry| entry.log_id.index);
+                if leave_out_sync {
+                    assert_eq!(last, None);
+                } else {
+                    assert_eq!(last, Some(next - 1), "round {round}");
+                    let first = if round < 8 { 0 } else { 10 };
+                    assert_eq!(recovered.entries, (first..next).map(entry).collect::<Vec<_>>());
+                }
+            }
+            store.close().await;
+            drop(session);
+        }
+    }
 }
