@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod command;
+pub mod decide;
 pub mod effect;
 pub mod encoded;
 pub mod event;

@@ -18,7 +18,10 @@ mod cluster;
 mod executor;
 mod framework;
 mod history;
+mod invariants;
+mod record;
 mod ring;
+mod snapshot;
 mod store;
 mod task;
 
@@ -32,6 +35,7 @@ pub use executor::Executor;
 pub use framework::{CompletedFramework, Framework};
 pub use history::History;
 pub use ring::Ring;
+pub use snapshot::SnapshotError;
 pub use task::{GroupLaunch, KillRequest, Launch, STATUSES_PER_TASK_MAX, Task, is_terminal, uuid_bytes};
 
 use crate::ids::{AgentId, FrameworkId, TaskId};
@@ -71,6 +75,8 @@ pub struct Registry {
     tasks_by_agent: OrdSet<(AgentId, FrameworkId, TaskId)>,
     /// Unreachable and completed tasks of known and completed frameworks.
     histories: OrdMap<FrameworkId, Arc<History>>,
-    /// Sum over the hashes of all records; see `hash.rs`.
-    state_hash: u128,
+    /// Index of the unreachable tasks in `histories`.
+    unreachable_by_agent: OrdSet<(AgentId, FrameworkId, TaskId)>,
+    /// Sum over the hashes of all records but the cluster's; see `record.rs`.
+    records_hash: u128,
 }

@@ -143,9 +143,4 @@ impl Registry {
             task.status_update_uuid.as_ref() == Some(uuid) && task.status_update_state.is_some_and(is_terminal)
         })
     }
-
-    /// Sum over the hashes of all records; equal registries have equal hashes, on every replica.
-    pub fn state_hash(&self) -> u128 {
-        self.state_hash
-    }
 }
