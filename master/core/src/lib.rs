@@ -7,6 +7,7 @@
 //! Start reading at [`command::CommandKind`] (the table of contents), then `registry/apply/` (one file per command).
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod allocator;
 pub mod command;
 pub mod decide;
 pub mod effect;

@@ -150,16 +150,31 @@ impl Resources {
         true
     }
 
-    /// Takes away whatever of `other` is here and leaves the rest of `other` aside (for books that must not go negative).
-    pub fn subtract_available(&mut self, other: &Resources) {
-        for entry in &other.entries {
-            if let Ok(index) = self.position(entry.key()) {
-                self.entries[index].value.subtract(&entry.value);
-                if self.entries[index].value.is_empty() {
-                    self.entries.remove(index);
-                }
+    /// Takes away whatever of `wanted` is here and returns the part that was not (for books that must not go negative).
+    pub fn take_available(&mut self, wanted: &Resources) -> Resources {
+        let mut missing = Resources::new();
+        for entry in &wanted.entries {
+            let Ok(index) = self.position(entry.key()) else {
+                missing.add_entry(entry);
+                continue;
+            };
+            let have = &mut self.entries[index].value;
+            if !have.contains(&entry.value, entry.kind.is_exclusive()) {
+                let mut rest = entry.clone();
+                rest.value.subtract(have);
+                missing.add_entry(&rest);
+            }
+            have.subtract(&entry.value);
+            if have.is_empty() {
+                self.entries.remove(index);
             }
         }
+        missing
+    }
+
+    /// The entry of this kind that holds a scalar or a shared volume, if there is one.
+    pub fn scalar_entry(&self, kind: &Kind) -> Option<&Entry> {
+        self.position((kind, 0)).ok().map(|index| &self.entries[index])
     }
 
     /// The sum of all scalars of this name, of whatever kind, in thousandths.

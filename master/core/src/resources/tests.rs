@@ -340,6 +340,8 @@ fn without_sets(resources: &Resources) -> Resources {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn adding_and_taking_away_gives_the_same_again(a in any_resources(), b in any_resources()) {
         let (a, b) = (Resources::from_proto(&a).unwrap(), Resources::from_proto(&b).unwrap());

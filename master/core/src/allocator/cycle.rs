@@ -1,0 +1,209 @@
+//! One run: offering what is available.
+//!
+//! Mesos runs two stages, first what quota guarantees ask for, then everything else. There are no quotas here yet, so only
+//! the second stage exists; a first one would walk the same shuffled agents before it.
+
+use super::agents::Agent;
+use super::facts::{FrameworkFacts, MinAllocatable};
+use super::role_tree::RoleTree;
+use super::shuffle::SplitMix;
+use super::{Allocation, Allocator, SlotOwner, constraints, filters};
+use crate::ids::AgentId;
+use crate::resources::{Resources, is_strict_subrole};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+impl Allocator {
+    /// Offers what is available on the given agents (all when None) and books it as offered.
+    ///
+    /// `now` is monotonic, in microseconds, the same clock as in [`Allocator::recover_offered`]; `seed` decides the order of the
+    /// agents. Each returned allocation is one offer: one framework, one role, one agent, resources carrying the role.
+    pub fn allocate(&mut self, now: u64, seed: u64, only: Option<&BTreeSet<AgentId>>) -> Vec<Allocation> {
+        self.expire_filters(now);
+        self.tree.refresh(&self.names);
+        let mut candidates: Vec<u32> = match only {
+            None => self.agents.iter().map(|(_, number)| number).collect(),
+            Some(ids) => ids.iter().filter_map(|id| self.agents.number(id)).collect(),
+        };
+        candidates.retain(|&number| self.is_candidate(number));
+        SplitMix::new(seed).shuffle(&mut candidates);
+        let mut allocations = Vec::new();
+        for number in candidates {
+            for (slot, resources) in self.choose(number) {
+                allocations.extend(self.book_offer(number, slot, resources));
+            }
+        }
+        allocations
+    }
+
+    fn is_candidate(&self, agent: u32) -> bool {
+        self.agents.get(agent).is_some_and(|agent| {
+            agent.active
+                && !agent.available.is_empty()
+                && self
+                    .whitelist
+                    .as_ref()
+                    .is_none_or(|hosts| hosts.contains(&agent.facts.hostname))
+        })
+    }
+
+    /// Who gets what of one agent. The order of the clients is that at the start; takes from `available`, books nothing.
+    fn choose(&mut self, agent: u32) -> Vec<(u32, Resources)> {
+        let Allocator {
+            agents,
+            tree,
+            frameworks,
+            slots,
+            config,
+            ..
+        } = self;
+        let Some(agent) = agents.get_mut(agent) else {
+            return Vec::new();
+        };
+        let mut given: Vec<(u32, Resources)> = Vec::new();
+        let mut shared_given = Resources::new();
+        // Plain resources that nobody's global minimum is met by need no look at the clients one by one.
+        let meets_global = meets(&config.min_allocatable, &agent.available);
+        RoleTree::visit(tree, &mut |slot| {
+            if agent.blocked.contains(slot) {
+                return ControlFlow::Continue(());
+            }
+            let owner = slots.get(slot as usize).and_then(Option::as_ref);
+            let facts = owner.and_then(|owner| frameworks.get(owner.framework)?.facts.as_ref());
+            let (Some(owner), Some(facts)) = (owner, facts) else {
+                return ControlFlow::Continue(());
+            };
+            let view = View {
+                agent,
+                facts,
+                owner,
+                slot,
+                shared_given: &shared_given,
+            };
+            let offer = view.offer(&config.min_allocatable, meets_global, &config.visibility());
+            let Some(offer) = offer else {
+                if shared_given.is_empty() {
+                    agent.blocked.insert(slot);
+                }
+                return ControlFlow::Continue(());
+            };
+            agent.take(&offer);
+            if !agent.plain {
+                shared_given.add(&offer.filter(|entry| entry.kind().is_shared()));
+            }
+            given.push((slot, offer));
+            if agent.available.is_empty() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        given
+    }
+
+    fn book_offer(&mut self, agent_number: u32, slot: u32, resources: Resources) -> Option<Allocation> {
+        let owner = self.slots.get(slot as usize)?.as_ref()?.clone();
+        let agent = self.agents.get_mut(agent_number)?;
+        let allocated = resources.allocated_to(&owner.role);
+        let held = agent.held.entry(owner.framework).or_default();
+        let amount = self.names.quantities_where(&allocated, |entry| {
+            // A shared volume counts once however often its client holds it.
+            !entry.kind().is_shared()
+                || (held.offered.scalar_entry(entry.kind()).is_none() && held.used.scalar_entry(entry.kind()).is_none())
+        });
+        held.offered.add(&allocated);
+        let agent_id = agent.id.clone();
+        let framework = self.frameworks.get_mut(owner.framework)?;
+        framework.agents.insert(agent_number);
+        self.tree.allocate(slot, &amount, &self.names);
+        Some(Allocation {
+            framework_id: framework.id.clone(),
+            role: owner.role,
+            agent_id,
+            resources: allocated,
+        })
+    }
+
+    fn expire_filters(&mut self, now: u64) {
+        for (agent, slot) in self.expiries.take_due(now) {
+            if let Some(agent) = self.agents.get_mut(agent) {
+                filters::expire(&mut agent.filters, slot, now);
+                agent.blocked.remove(slot);
+            }
+        }
+    }
+}
+
+/// What the operator's flags hide from frameworks.
+pub(super) struct Visibility<'a> {
+    pub(super) filter_gpu_resources: bool,
+    pub(super) master_region: Option<&'a str>,
+}
+
+/// One agent as one client may see it.
+struct View<'a> {
+    agent: &'a Agent,
+    facts: &'a FrameworkFacts,
+    owner: &'a SlotOwner,
+    slot: u32,
+    shared_given: &'a Resources,
+}
+
+impl View<'_> {
+    /// What the client is to be offered, without allocation role; None when nothing.
+    fn offer(&self, least: &MinAllocatable, meets_global: bool, visibility: &Visibility<'_>) -> Option<Resources> {
+        let own_least = self.facts.min_allocatable.get(&*self.owner.role);
+        if self.agent.plain && own_least.is_none() && !meets_global {
+            return None;
+        }
+        if !self.agent_is_visible(visibility) {
+            return None;
+        }
+        let candidate = if self.agent.plain {
+            Cow::Borrowed(&self.agent.available)
+        } else {
+            Cow::Owned(self.usable())
+        };
+        if candidate.is_empty() || !meets(own_least.unwrap_or(least), &candidate) {
+            return None;
+        }
+        (!self.agent.filters.refuses(self.slot, &candidate)).then(|| candidate.into_owned())
+    }
+
+    fn agent_is_visible(&self, visibility: &Visibility<'_>) -> bool {
+        let (agent, facts) = (&self.agent.facts, self.facts);
+        let gpus_hidden = visibility.filter_gpu_resources && self.agent.has_gpus && !facts.gpu_resources;
+        let remote = agent.region.is_some() && agent.region.as_deref() != visibility.master_region;
+        !(gpus_hidden
+            || (remote && !facts.region_aware)
+            || (facts.multi_role && !agent.multi_role)
+            || (self.owner.role.contains('/') && !agent.hierarchical_role))
+            && facts
+                .constraints
+                .get(&*self.owner.role)
+                .is_none_or(|wanted| constraints::accepts(wanted, agent))
+    }
+
+    /// What of the available resources the role may have and the framework understands.
+    fn usable(&self) -> Resources {
+        let role = &*self.owner.role;
+        self.agent.available.filter(|entry| {
+            let kind = entry.kind();
+            kind.reservation_role()
+                .is_none_or(|reserved| reserved == role || is_strict_subrole(reserved, role))
+                && (!kind.is_revocable() || self.facts.revocable_resources)
+                && (!kind.is_refined() || self.facts.reservation_refinement)
+                && (!kind.is_shared() || (self.facts.shared_resources && !self.was_given(entry.kind())))
+        })
+    }
+
+    /// Shared volumes are offered at most once per run and agent.
+    fn was_given(&self, kind: &crate::resources::Kind) -> bool {
+        self.shared_given.scalar_entry(kind).is_some()
+    }
+}
+
+fn meets(least: &MinAllocatable, resources: &Resources) -> bool {
+    least.is_met(|name| resources.scalar(name))
+}
