@@ -3,8 +3,9 @@
 //!
 //! A follower that has not yet noticed the death of its leader goes on naming it. Therefore a leader that a client has
 //! just lost counts only when it names itself ([`LeaderFinder::find`], `lost`).
-//! This module never follows more than one redirect and pauses between rounds ([`Backoff`]).
+//! This module never follows more than one redirect and pauses before it asks the same master again ([`Backoff`]).
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,14 +13,16 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use seams::Seams;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{sleep, timeout};
 
 use crate::backoff::Backoff;
 use crate::http::{Http, redirect_target};
 use crate::masters::MasterList;
 
-/// Limit of one question; a master that needs longer is asked again in the next, longer round.
+/// Limit of one question to a master that should know.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
+/// Limit of one question while a leader is looked for: masters hold the answer for some seconds while they elect.
+const HELD_ASK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Addresses learnt from redirects and kept besides those configured: clusters have at most seven members, some under
 /// two names.
 const LEARNT_MAX: usize = 16;
@@ -72,10 +75,11 @@ impl LeaderFinder {
 
     /// Whom `master` names as the leader, as `host:port`; `None` when it knows none or does not answer.
     pub async fn ask(&self, master: &str) -> Option<String> {
-        let response = timeout(ASK_TIMEOUT, self.http.get(master, "/redirect"))
-            .await
-            .ok()?
-            .ok()?;
+        self.ask_within(master, ASK_TIMEOUT).await
+    }
+
+    async fn ask_within(&self, master: &str, limit: Duration) -> Option<String> {
+        let response = timeout(limit, self.http.get(master, "/redirect")).await.ok()?.ok()?;
         let leader = redirect_target(&response)?;
         self.learn(&leader.address);
         Some(leader.address)
@@ -84,36 +88,35 @@ impl LeaderFinder {
     /// Waits until a master is known to lead and returns its `host:port`. `lost` names a leader whose connection has
     /// just failed: it is returned again only when it answers itself that it leads.
     ///
+    /// Every known master is asked at once. One that knows no leader may hold its answer until it does; one whose
+    /// answer does not help is asked again after a pause.
+    ///
     /// Never ends while there is no leader; callers bound it. Cancel safety: may be dropped at any time.
     pub async fn find(&self, lost: Option<&str>) -> String {
-        let mut backoff = Backoff::new(self.seams.clone());
+        let mut asked = BTreeSet::new();
+        let mut answers = FuturesUnordered::new();
         loop {
-            let end_of_round = Instant::now() + backoff.next_pause();
-            if let Ok(Some(leader)) = timeout_at(end_of_round, self.ask_all(lost)).await {
-                return leader;
+            for master in self.known() {
+                if asked.insert(master.clone()) {
+                    answers.push(self.ask_after(Duration::ZERO, master, Backoff::new(self.seams.clone())));
+                }
             }
-            sleep_until(end_of_round).await;
+            // There is at least one configured master, and each answer is followed by another question.
+            let Some((master, leader, mut backoff)) = answers.next().await else {
+                std::future::pending::<()>().await;
+                continue;
+            };
+            match leader {
+                Some(leader) if lost != Some(leader.as_str()) || master == leader => return leader,
+                _ => answers.push(self.ask_after(backoff.next_pause(), master, backoff)),
+            }
         }
     }
 
-    /// One round: the first acceptable answer of all known masters, `None` when all have answered and none is.
-    async fn ask_all(&self, lost: Option<&str>) -> Option<String> {
-        let mut asked: FuturesUnordered<_> = self
-            .known()
-            .into_iter()
-            .map(|master| async move {
-                let leader = self.ask(&master).await;
-                (master, leader)
-            })
-            .collect();
-        while let Some((master, leader)) = asked.next().await {
-            if let Some(leader) = leader
-                && (lost != Some(leader.as_str()) || master == leader)
-            {
-                return Some(leader);
-            }
-        }
-        None
+    async fn ask_after(&self, pause: Duration, master: String, backoff: Backoff) -> (String, Option<String>, Backoff) {
+        sleep(pause).await;
+        let leader = self.ask_within(&master, HELD_ASK_TIMEOUT).await;
+        (master, leader, backoff)
     }
 
     /// Follows who leads, from now on.

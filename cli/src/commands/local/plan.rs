@@ -82,14 +82,8 @@ impl Plan {
             }
             None => free_ports(masters, agents).await?,
         };
-        let raft: Vec<String> = (0..masters)
-            .map(|i| format!("127.0.0.1:{}", port + RAFT_PORT_OFFSET + i))
-            .collect();
-        let http: Vec<String> = (0..masters).map(|i| format!("127.0.0.1:{}", port + i)).collect();
-        let masters = (0..masters).map(|i| master(i, port, &http, &raft, work_dir));
-        let agents = (0..agents).map(|i| agent(i, port, &http, work_dir));
         Ok(Plan {
-            members: masters.chain(agents).collect(),
+            members: lay_out(masters, agents, port, work_dir),
             port,
             port_note,
         })
@@ -108,6 +102,18 @@ impl Plan {
             .collect();
         addresses.join(",")
     }
+}
+
+/// Every member on its ports, below `work_dir`.
+fn lay_out(masters: u16, agents: u16, port: u16, work_dir: &Path) -> Vec<Member> {
+    let raft: Vec<String> = (0..masters)
+        .map(|i| format!("127.0.0.1:{}", port + RAFT_PORT_OFFSET + i))
+        .collect();
+    let http: Vec<String> = (0..masters).map(|i| format!("127.0.0.1:{}", port + i)).collect();
+    let masters = (0..masters).map(|i| master(i, port, &http, &raft, work_dir));
+    masters
+        .chain((0..agents).map(|i| agent(i, port, &http, work_dir)))
+        .collect()
 }
 
 fn master(index: u16, port: u16, http: &[String], raft: &[String], work_dir: &Path) -> Member {
@@ -218,9 +224,13 @@ async fn free_ports(masters: u16, agents: u16) -> anyhow::Result<(u16, Option<St
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn masters_raft_and_agents_get_the_documented_ports() {
-        let plan = Plan::new(3, 2, Some(42_050), Path::new("/w")).await.unwrap();
+    #[test]
+    fn masters_raft_and_agents_get_the_documented_ports() {
+        let plan = Plan {
+            members: lay_out(3, 2, 42_050, Path::new("/w")),
+            port: 42_050,
+            port_note: None,
+        };
         let addresses: Vec<_> = plan.members.iter().map(|member| member.address.as_str()).collect();
         let expected = [
             "127.0.0.1:42050",
