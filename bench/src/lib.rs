@@ -6,6 +6,7 @@
 
 pub mod disk;
 pub mod etcd;
+pub mod failover;
 pub mod load;
 pub mod log_replica;
 pub mod machine;

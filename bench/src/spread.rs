@@ -6,6 +6,8 @@ use hdrhistogram::Histogram;
 
 /// Significant decimal digits that are kept of each value.
 const DIGITS: u8 = 3;
+/// Longest time told apart from longer ones, in microseconds: an hour, longer than any run.
+const MICROS_MAX: u64 = 3_600_000_000;
 
 /// Many measured times. Units: kept in microseconds, shown in milliseconds.
 #[derive(Clone, Debug)]
@@ -13,7 +15,10 @@ pub struct Spread(Histogram<u64>);
 
 impl Default for Spread {
     fn default() -> Self {
-        Spread(Histogram::new(DIGITS).expect("three digits are among the one to five that a histogram can keep"))
+        Spread(
+            Histogram::new_with_bounds(1, MICROS_MAX, DIGITS)
+                .expect("these bounds and digits are ones that a histogram can have"),
+        )
     }
 }
 
@@ -26,7 +31,7 @@ impl Spread {
 
     /// Adds every time of `other`.
     pub fn add(&mut self, other: &Spread) {
-        // An auto-resizing histogram takes every value of another one of its kind.
+        // All have the same bounds, so each takes every value of another one.
         if let Err(error) = self.0.add(&other.0) {
             eprintln!("some values were not added up: {error}");
         }

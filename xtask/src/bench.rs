@@ -20,7 +20,22 @@ struct Bench {
 }
 
 /// Every benchmark, in the order in which `cargo xtask bench` runs them.
-const BENCHES: &[Bench] = &[];
+const BENCHES: &[Bench] = &[
+    Bench {
+        name: "failover",
+        package: "bench",
+        program: "bench-failover",
+        what: "leader killed, paused or stopped in order, until writes and tasks are served again",
+        needs: &[],
+    },
+    Bench {
+        name: "writes",
+        package: "bench",
+        program: "bench-writes",
+        what: "durable 256-byte writes beside the disk's own rate and beside etcd",
+        needs: packages::ETCD,
+    },
+];
 
 /// Runs the benchmark named by the first argument with the rest as its arguments, or all of them.
 pub(crate) fn bench(arguments: &[String]) -> Result<bool> {

@@ -46,7 +46,6 @@ pub(crate) const PYTHON: &[Need] = &[
 ];
 
 /// The rival of the write benchmark.
-#[allow(dead_code, reason = "named by the benchmark that compares with it")]
 pub(crate) const ETCD: &[Need] = &[Need {
     what: "etcd",
     packages: &["etcd-server"],
