@@ -47,6 +47,7 @@ struct Proposal<O> {
 pub(crate) struct Proposer<O> {
     queue: mpsc::Sender<Proposal<O>>,
     bytes: Arc<AtomicUsize>,
+    status: watch::Receiver<Status>,
 }
 
 impl<O> Proposer<O> {
@@ -74,16 +75,20 @@ impl<O> Proposer<O> {
                 Err(full)
             }
             Err(mpsc::error::TrySendError::Closed(proposal)) => {
-                (proposal.reply)(Err(shut_down()));
+                (proposal.reply)(Err(stopped(&self.status.borrow())));
                 Ok(())
             }
         }
     }
 }
 
-fn shut_down() -> ProposeError {
-    ProposeError::Unavailable {
-        reason: "the replica is shut down".into(),
+/// The answer of a replica that does nothing any more.
+fn stopped(status: &Status) -> ProposeError {
+    match &status.fatal {
+        Some(reason) => ProposeError::Fatal { reason: reason.clone() },
+        None => ProposeError::Unavailable {
+            reason: "the replica is shut down".into(),
+        },
     }
 }
 
@@ -116,6 +121,7 @@ pub(crate) fn batcher<S: StateMachine>(
     let proposer = Proposer {
         queue: sender,
         bytes: Arc::clone(&bytes),
+        status: status.clone(),
     };
     let batcher = Batcher {
         queue,
@@ -148,8 +154,7 @@ impl<S: StateMachine> Batcher<S> {
             }
         }
         self.queue.close();
-        let fatal = self.committer.status.borrow().fatal.clone();
-        let error = fatal.map_or_else(shut_down, |reason| ProposeError::Fatal { reason });
+        let error = stopped(&self.committer.status.borrow());
         while let Some(proposal) = self.taken.pop_front().or_else(|| self.queue.try_recv().ok()) {
             (proposal.reply)(Err(error.clone()));
         }

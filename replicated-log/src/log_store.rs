@@ -221,14 +221,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
         self.state().committed = committed;
-        let change = Change::Committed(committed);
-        self.0
-            .writer
-            .submit(Job {
-                change,
-                done: Done::Nobody,
-            })
-            .await
+        self.0.writer.submit_hint(Change::Committed(committed)).await
     }
 
     async fn read_committed(&mut self) -> Result<Option<LogId>, io::Error> {

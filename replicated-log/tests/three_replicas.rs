@@ -216,3 +216,41 @@ async fn random_bytes_on_the_port_do_no_harm() {
     cluster.propose("still here").await;
     assert_eq!(cluster.settled().await, ["still here"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_with_a_broken_disk_stops_and_the_others_go_on() {
+    let mut cluster = Cluster::new(3, None).await;
+    cluster.propose("before").await;
+    let broken = cluster.leader().await;
+    cluster
+        .replica(broken)
+        .config
+        .memory_store
+        .as_ref()
+        .unwrap()
+        .break_down();
+    // The others may still commit it; this replica cannot know.
+    let failed = cluster.replica(broken).log().propose(command("during")).await;
+    assert!(
+        matches!(failed, Ok(_) | Err(ProposeError::Fatal { .. } | ProposeError::Unknown)),
+        "{failed:?}"
+    );
+    let status = wait_for(cluster.replica(broken).log(), "it says so", |status| {
+        status.fatal.is_some()
+    })
+    .await;
+    assert!(!status.running && !status.is_leader());
+    let late = cluster
+        .replica(broken)
+        .log()
+        .propose(command("late"))
+        .await
+        .unwrap_err();
+    assert!(matches!(late, ProposeError::Fatal { .. }), "{late}");
+    cluster.replica_mut(broken).kill().await;
+    cluster.propose("after").await;
+    let commands = cluster.settled().await;
+    assert_eq!(commands.first().unwrap(), "before");
+    assert_eq!(commands.last().unwrap(), "after");
+    assert!(!commands.contains(&"late".to_owned()));
+}

@@ -12,7 +12,7 @@ use crate::NodeId;
 use crate::error::MembershipError;
 use crate::state_machine::StateMachine;
 use crate::status::Status;
-use crate::type_config::{Node, TypeConfig};
+use crate::type_config::{Membership, Node, TypeConfig};
 
 /// For how long a change of the membership may take: two entries and what is ahead of them.
 const CHANGE_PATIENCE: Duration = Duration::from_secs(10);
@@ -35,8 +35,7 @@ impl<S: StateMachine> ReplicatedLog<S> {
 
     /// Removes a member, voter or learner. Its id must not be used again.
     pub async fn remove(&self, node_id: NodeId) -> Result<(), MembershipError> {
-        let status = self.0.status.borrow().clone();
-        self.with_hint(remove(&self.0.raft, &status, node_id).await)
+        self.with_hint(remove(&self.0.raft, node_id).await)
     }
 
     /// The core does not always name the leader that it named before.
@@ -74,20 +73,25 @@ pub(crate) async fn promote<S: StateMachine>(raft: &Raft<S>, node_id: NodeId) ->
     change(raft, ChangeMembers::AddVoterIds(BTreeSet::from([node_id]))).await
 }
 
-pub(crate) async fn remove<S: StateMachine>(
-    raft: &Raft<S>,
-    status: &Status,
-    node_id: NodeId,
-) -> Result<(), MembershipError> {
-    if status.voters.contains_key(&node_id) {
+pub(crate) async fn remove<S: StateMachine>(raft: &Raft<S>, node_id: NodeId) -> Result<(), MembershipError> {
+    let membership = current(raft).await?;
+    if membership.voter_ids().any(|voter| voter == node_id) {
         // Without `retain` the node leaves the membership as a whole with the voters' change.
         return change(raft, ChangeMembers::RemoveVoters(BTreeSet::from([node_id]))).await;
     }
-    if status.learners.contains_key(&node_id) {
+    if membership.get_node(&node_id).is_some() {
         return change(raft, ChangeMembers::RemoveNodes(BTreeSet::from([node_id]))).await;
     }
     Err(MembershipError::Rejected {
         reason: format!("node {node_id} is not a member"),
+    })
+}
+
+/// The membership now; the status may be a moment behind.
+async fn current<S: StateMachine>(raft: &Raft<S>) -> Result<Membership, MembershipError> {
+    let read = raft.with_raft_state(|state| state.membership_state.effective().membership().clone());
+    read.await.map_err(|fatal| MembershipError::Fatal {
+        reason: fatal.to_string(),
     })
 }
 
@@ -150,7 +154,7 @@ pub(crate) async fn transfer_leadership<S: StateMachine>(
         .ok_or_else(|| MembershipError::Rejected {
             reason: "there is no other voter".into(),
         })?;
-    if !status.voters.contains_key(&to) {
+    if !current(raft).await?.voter_ids().any(|voter| voter == to) {
         return Err(MembershipError::Rejected {
             reason: format!("node {to} is not a voter"),
         });

@@ -21,6 +21,7 @@ pub(super) fn stopped(status: &watch::Sender<Status>) {
     status.send_modify(|published| {
         published.running = false;
         published.role = Role::Learner;
+        published.leader = published.leader.filter(|leader| *leader != published.node_id);
     });
 }
 

@@ -17,6 +17,7 @@ struct Contents {
     node: Option<NodeRecord>,
     log: Recovered,
     snapshot: Option<Bytes>,
+    broken: bool,
 }
 
 impl MemoryStore {
@@ -28,6 +29,11 @@ impl MemoryStore {
     /// Forgets everything, as a replaced disk does.
     pub fn wipe(&self) {
         *self.contents() = Contents::default();
+    }
+
+    /// From now on every write fails, as on a broken disk. [`MemoryStore::wipe`] repairs it.
+    pub fn break_down(&self) {
+        self.contents().broken = true;
     }
 
     fn contents(&self) -> std::sync::MutexGuard<'_, Contents> {
@@ -60,6 +66,9 @@ pub(crate) struct MemoryDisk(pub(crate) MemoryStore);
 impl Disk for MemoryDisk {
     fn write(&mut self, changes: &[Change]) -> io::Result<()> {
         let mut contents = self.0.contents();
+        if contents.broken {
+            return Err(io::Error::other("the disk is broken"));
+        }
         for change in changes {
             contents.log.apply(change);
         }

@@ -13,9 +13,13 @@ use super::delayed::Delay;
 use super::{Change, Disk};
 use crate::type_config::IoFlushed;
 
-/// Changes waiting for the disk. openraft merges what it appends, and the batcher has one entry of at most some MiB
-/// under way, so this bounds memory on a slow disk; whoever comes later waits.
-const QUEUE_MAX: usize = 256;
+/// Changes waiting for the disk; whoever comes later waits, and with it all of Raft on this replica. Large enough for
+/// some seconds of a stalled disk while the others form the quorum. The entries are in memory anyway until they are
+/// purged, so a change costs some hundred bytes.
+const QUEUE_MAX: usize = 4096;
+
+/// Committed ids that wait for a change worth a flush.
+const HINTS_MAX: usize = 256;
 
 /// Pause between two looks at a full disk.
 const SPACE_POLL: Duration = Duration::from_millis(200);
@@ -158,6 +162,24 @@ impl Writer {
         }
     }
 
+    /// Queues a change nobody waits for and no promise rests on; leaves it out when the queue is full.
+    pub(super) async fn submit_hint(&self, change: Change) -> io::Result<()> {
+        let job = Job {
+            change,
+            done: Done::Nobody,
+        };
+        match &self.path {
+            Path::Thread { jobs, .. } => {
+                let jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                match jobs.ok_or_else(closed)?.try_send(job) {
+                    Err(mpsc::error::TrySendError::Closed(_)) => Err(closed()),
+                    Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => Ok(()),
+                }
+            }
+            Path::Inline { .. } => self.submit(job).await,
+        }
+    }
+
     pub(super) async fn close(&self) {
         match &self.path {
             Path::Thread { jobs, ended } => {
@@ -186,7 +208,7 @@ impl WriterThread {
             open = self.collect(&mut changes, &mut waiting);
             // A committed id alone is not worth a flush; it goes with the next change, or with the last.
             let worth_it = changes.iter().any(|change| !matches!(change, Change::Committed(_)));
-            if changes.is_empty() || (open && !worth_it && changes.len() < QUEUE_MAX) {
+            if changes.is_empty() || (open && !worth_it && changes.len() < HINTS_MAX) {
                 continue;
             }
             let result = self.write(&changes);

@@ -101,8 +101,7 @@ impl<S: StateMachine> Admin for AdminService<S> {
 
     async fn remove(&self, request: Request<proto::RemoveRequest>) -> Result<Response<proto::MembershipReply>, Status> {
         self.check(request.metadata())?;
-        let status = self.0.status.borrow().clone();
-        self.reply(membership::remove(&self.0.raft, &status, request.get_ref().node_id).await)
+        self.reply(membership::remove(&self.0.raft, request.get_ref().node_id).await)
     }
 
     async fn transfer_leadership(

@@ -223,7 +223,7 @@ fn a_store_of_a_newer_version_is_refused() {
 fn a_start_waits_while_a_dying_process_holds_the_lock() {
     let directory = create(&[append(0..5)]);
     let (held, _) = reopen(&directory);
-    let (release, released) = std::sync::mpsc::channel::<()>();
+    let (release, released) = std::sync::mpsc::sync_channel::<()>(1);
     let holder = std::thread::spawn(move || {
         released.recv().unwrap();
         drop(held);
