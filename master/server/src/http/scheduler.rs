@@ -1,0 +1,214 @@
+//! `POST /api/v1/scheduler`: decoding and the checks that need no state.
+
+use libprocess::{HttpRequest, HttpResponse};
+use proto::v1::scheduler::{Call, call};
+
+use crate::actor::{Context, Input};
+use crate::leadership::SchedulerCall;
+use crate::leadership::reply::Reply;
+use crate::leadership::stream::MediaType;
+
+/// Carries one call out.
+pub(super) async fn call(context: &Context, request: HttpRequest) -> HttpResponse {
+    if request.method != "POST" {
+        return HttpResponse::method_not_allowed(&["POST"], request.method);
+    }
+    let media_type = match content_type(&request) {
+        Ok(media_type) => media_type,
+        Err(response) => return response,
+    };
+    let call: Call = match decode(media_type, &request.body, "Call") {
+        Ok(call) => call,
+        Err(response) => return response,
+    };
+    let kind = match validate(&call) {
+        Ok(kind) => kind,
+        Err(Invalid::Text(text)) => {
+            return HttpResponse::text(400, format!("Failed to validate scheduler::Call: {text}"));
+        }
+        Err(Invalid::NotImplemented) => return HttpResponse::status(501),
+    };
+    let stream_id = request.headers.get("mesos-stream-id").map(str::to_owned);
+    let mut answer_type = media_type;
+    if matches!(kind, call::Type::Subscribe | call::Type::ReconcileOperations) {
+        match accepted(request.headers.get("accept")) {
+            Some(media_type) => answer_type = media_type,
+            None => return not_acceptable(),
+        }
+    }
+    if kind == call::Type::Subscribe && stream_id.is_some() {
+        return HttpResponse::text(400, "Subscribe calls should not include the 'Mesos-Stream-Id' header");
+    }
+    let (reply, answer) = Reply::channel();
+    let input = Input::Scheduler(Box::new(SchedulerCall {
+        call,
+        kind,
+        stream_id,
+        principal: None,
+        media_type: answer_type,
+        closed: request.closed,
+        reply,
+    }));
+    if context.mailbox.send(input).await.is_err() {
+        return HttpResponse::text(503, "The master is stopping");
+    }
+    match answer.await {
+        Ok(response) => response,
+        // The leadership ended while the call was on its way.
+        Err(_) => crate::leadership::unknown_outcome(),
+    }
+}
+
+/// Text for a call that cannot be meant.
+#[derive(Debug, PartialEq, Eq)]
+enum Invalid {
+    Text(String),
+    NotImplemented,
+}
+
+/// What Mesos checks of a call before it looks at the framework.
+fn validate(call: &Call) -> Result<call::Type, Invalid> {
+    let missing = |field: &str| Err(Invalid::Text(format!("Expecting '{field}' to be present")));
+    // An unknown number leaves the field unset.
+    let Some(kind) = call.r#type.and_then(|number| call::Type::try_from(number).ok()) else {
+        return missing("type");
+    };
+    if kind == call::Type::Subscribe {
+        return validate_subscribe(call);
+    }
+    if call.framework_id.is_none() {
+        return missing("framework_id");
+    }
+    let (present, field) = match kind {
+        call::Type::Accept => (call.accept.is_some(), "accept"),
+        call::Type::Decline => (call.decline.is_some(), "decline"),
+        call::Type::AcceptInverseOffers => (call.accept_inverse_offers.is_some(), "accept_inverse_offers"),
+        call::Type::DeclineInverseOffers => (call.decline_inverse_offers.is_some(), "decline_inverse_offers"),
+        call::Type::Kill => (call.kill.is_some(), "kill"),
+        call::Type::Shutdown => (call.shutdown.is_some(), "shutdown"),
+        call::Type::Acknowledge => (call.acknowledge.is_some(), "acknowledge"),
+        call::Type::AcknowledgeOperationStatus => {
+            (call.acknowledge_operation_status.is_some(), "acknowledge_operation_status")
+        }
+        call::Type::Reconcile => (call.reconcile.is_some(), "reconcile"),
+        call::Type::ReconcileOperations => (call.reconcile_operations.is_some(), "reconcile_operations"),
+        call::Type::Message => (call.message.is_some(), "message"),
+        call::Type::Request => (call.request.is_some(), "request"),
+        call::Type::UpdateFramework => (call.update_framework.is_some(), "update_framework"),
+        call::Type::Teardown | call::Type::Revive | call::Type::Suppress | call::Type::Subscribe => (true, ""),
+        call::Type::Unknown => return Err(Invalid::NotImplemented),
+    };
+    if !present {
+        return missing(field);
+    }
+    let invalid_uuid = || Err(Invalid::Text("Not a valid UUID".to_owned()));
+    if call.acknowledge.as_ref().is_some_and(|it| kind == call::Type::Acknowledge && it.uuid.len() != 16) {
+        return invalid_uuid();
+    }
+    if let (call::Type::AcknowledgeOperationStatus, Some(it)) = (kind, &call.acknowledge_operation_status) {
+        if it.uuid.len() != 16 {
+            return invalid_uuid();
+        }
+        if it.agent_id.is_none() {
+            return missing("agent_id");
+        }
+    }
+    if let (call::Type::UpdateFramework, Some(it)) = (kind, &call.update_framework)
+        && it.framework_info.id != call.framework_id
+    {
+        return Err(Invalid::Text("'framework_id' differs from 'update_framework.framework_info.id'".to_owned()));
+    }
+    Ok(kind)
+}
+
+fn validate_subscribe(call: &Call) -> Result<call::Type, Invalid> {
+    let Some(subscribe) = &call.subscribe else {
+        return Err(Invalid::Text("Expecting 'subscribe' to be present".to_owned()));
+    };
+    let text = |id: Option<&proto::v1::FrameworkId>| id.map(|id| id.value.clone()).unwrap_or_default();
+    if text(call.framework_id.as_ref()) != text(subscribe.framework_info.id.as_ref()) {
+        return Err(Invalid::Text("'framework_id' differs from 'subscribe.framework_info.id'".to_owned()));
+    }
+    Ok(call::Type::Subscribe)
+}
+
+/// The body's media type, compared exactly as Mesos does: parameters are refused.
+pub(super) fn content_type(request: &HttpRequest) -> Result<MediaType, HttpResponse> {
+    match request.headers.get("content-type") {
+        None => Err(HttpResponse::text(400, "Expecting 'Content-Type' to be present")),
+        Some("application/json") => Ok(MediaType::Json),
+        Some("application/x-protobuf") => Ok(MediaType::Protobuf),
+        Some(_) => Err(HttpResponse::text(
+            415,
+            "Expecting 'Content-Type' of application/json or application/x-protobuf",
+        )),
+    }
+}
+
+/// Decodes a call in either encoding.
+pub(super) fn decode<M>(media_type: MediaType, body: &[u8], label: &str) -> Result<M, HttpResponse>
+where
+    M: prost::Message + Default + proto::json::JsonMessage,
+{
+    match media_type {
+        MediaType::Json => {
+            proto::json::from_slice(body, label).map_err(|error| HttpResponse::text(400, error.to_string()))
+        }
+        MediaType::Protobuf => {
+            proto::wire::decode(body, label).map_err(|error| HttpResponse::text(400, error.to_string()))
+        }
+    }
+}
+
+pub(super) fn not_acceptable() -> HttpResponse {
+    HttpResponse::text(406, "Expecting 'Accept' to allow 'application/x-protobuf' or 'application/json'")
+}
+
+/// The media type of the answer: JSON wins where both are allowed; `q` counts only when it is 0.
+pub(super) fn accepted(accept: Option<&str>) -> Option<MediaType> {
+    let Some(accept) = accept else { return Some(MediaType::Json) };
+    [MediaType::Json, MediaType::Protobuf].into_iter().find(|candidate| allows(accept, candidate.as_str()))
+}
+
+fn allows(accept: &str, media_type: &str) -> bool {
+    accept.split(',').any(|item| {
+        let mut parts = item.split(';').map(str::trim);
+        let range = parts.next().unwrap_or_default();
+        let refused = parts.any(|parameter| {
+            parameter
+                .strip_prefix("q=")
+                .is_some_and(|q| q.parse::<f64>().is_ok_and(|q| q == 0.0))
+        });
+        let matches = range == "*/*" || range == media_type || range == "application/*";
+        matches && !refused
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_wins_unless_it_is_refused() {
+        assert_eq!(accepted(None), Some(MediaType::Json));
+        assert_eq!(accepted(Some("*/*")), Some(MediaType::Json));
+        assert_eq!(accepted(Some("application/x-protobuf;q=0.9, application/json;q=0.1")), Some(MediaType::Json));
+        assert_eq!(accepted(Some("application/json;q=0, application/*")), Some(MediaType::Json));
+        assert_eq!(accepted(Some("application/x-protobuf")), Some(MediaType::Protobuf));
+        for refused in ["text/html", "", "application/recordio", "application/json;q=0,application/x-protobuf;q=0.0"] {
+            assert_eq!(accepted(Some(refused)), None, "{refused}");
+        }
+    }
+
+    #[test]
+    fn each_missing_part_is_named() {
+        let call = Call { r#type: Some(call::Type::Kill as i32), ..Call::default() };
+        assert_eq!(validate(&call), Err(Invalid::Text("Expecting 'framework_id' to be present".to_owned())));
+        let call = Call { framework_id: Some(proto::v1::FrameworkId { value: "f".to_owned() }), ..call };
+        assert_eq!(validate(&call), Err(Invalid::Text("Expecting 'kill' to be present".to_owned())));
+        let call = Call { r#type: Some(99), ..call };
+        assert_eq!(validate(&call), Err(Invalid::Text("Expecting 'type' to be present".to_owned())));
+        let call = Call { r#type: Some(call::Type::Unknown as i32), ..call };
+        assert_eq!(validate(&call), Err(Invalid::NotImplemented));
+    }
+}

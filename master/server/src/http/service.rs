@@ -1,0 +1,141 @@
+//! The port's service: which actor exists, which route a request takes, and who may answer it here.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use libprocess::{HttpRequest, HttpResponse, Message, Routes, Service};
+use tokio::sync::oneshot;
+
+use super::{legacy, metrics, operator, redirect, scheduler};
+use crate::actor::{Context, Input};
+use crate::leader::{self, LeaderView};
+use crate::leadership::SoftState;
+
+/// Where a request goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    /// `/api/v1/scheduler`
+    Scheduler,
+    /// `/api/v1`
+    Operator,
+    /// `/redirect`
+    Redirect,
+    /// Answered by every replica itself.
+    Health,
+    Version,
+    Flags,
+    MetricsSnapshot,
+    Prometheus,
+    /// Answered by the leader.
+    State,
+    StateSummary,
+    Slaves,
+    Frameworks,
+    Tasks,
+    Roles,
+    Teardown,
+}
+
+/// The HTTP edge of one master.
+#[derive(Debug)]
+pub(crate) struct Edge {
+    pub(super) context: Arc<Context>,
+    routes: Routes<Route>,
+}
+
+impl Edge {
+    pub(crate) fn new(context: Arc<Context>) -> Edge {
+        let mut routes = Routes::new("master")
+            .route("/health", Route::Health)
+            .route("/version", Route::Version)
+            .route("/metrics/snapshot", Route::MetricsSnapshot)
+            .route("/metrics", Route::Prometheus);
+        for (path, route) in [
+            ("/master/api/v1/scheduler", Route::Scheduler),
+            ("/master/api/v1", Route::Operator),
+            ("/master/redirect", Route::Redirect),
+            ("/master/health", Route::Health),
+            ("/master/flags", Route::Flags),
+            ("/master/state", Route::State),
+            ("/master/state-summary", Route::StateSummary),
+            ("/master/slaves", Route::Slaves),
+            ("/master/frameworks", Route::Frameworks),
+            ("/master/tasks", Route::Tasks),
+            ("/master/roles", Route::Roles),
+            ("/master/teardown", Route::Teardown),
+        ] {
+            routes = routes.route(path, route);
+        }
+        Edge { context, routes }
+    }
+
+    async fn route(&self, request: HttpRequest) -> HttpResponse {
+        let Some((route, path)) = self.routes.resolve(&request.path) else {
+            return HttpResponse::status(404);
+        };
+        let route = *route;
+        match route {
+            Route::Health => return HttpResponse::new(200),
+            Route::Version => return legacy::version(&request),
+            Route::Flags => return legacy::flags(&self.context, &request),
+            Route::MetricsSnapshot => return metrics::snapshot(&self.context, &request).await,
+            Route::Prometheus if path == "/metrics" => return metrics::prometheus(&self.context).await,
+            Route::Prometheus => return HttpResponse::status(404),
+            Route::Redirect => return redirect::redirect(&self.context, &path).await,
+            _ => {}
+        }
+        let view = leader::known(&mut self.context.leader.subscribe(), self.context.config.follower_wait).await;
+        match view {
+            LeaderView::Unknown => HttpResponse::text(503, "No leader elected"),
+            LeaderView::Elsewhere(address) => redirect::to(&address, &path, request.query.as_deref()),
+            LeaderView::Here => self.lead(route, request).await,
+        }
+    }
+
+    async fn lead(&self, route: Route, request: HttpRequest) -> HttpResponse {
+        match route {
+            Route::Scheduler => scheduler::call(&self.context, request).await,
+            Route::Operator => operator::call(&self.context, request).await,
+            Route::Teardown => legacy::teardown(&self.context, request).await,
+            _ => legacy::read(&self.context, route, request).await,
+        }
+    }
+}
+
+/// The soft state of the leadership, confirmed by a quorum: what a read that must be current is answered from.
+pub(super) async fn current_state(context: &Context) -> Result<SoftState, HttpResponse> {
+    if let Err(error) = context.log.read_barrier().await {
+        tracing::info!(%error, "a read could not be confirmed");
+        return Err(HttpResponse::text(
+            503,
+            format!("This master cannot confirm that it still leads, so its state may be old: {error}"),
+        ));
+    }
+    let (sender, receiver) = oneshot::channel();
+    if context.mailbox.send(Input::SoftState(sender)).await.is_err() {
+        return Err(HttpResponse::text(503, "The master is stopping"));
+    }
+    receiver.await.map_err(|_| HttpResponse::text(503, "No leader elected"))
+}
+
+impl Service for Edge {
+    fn knows_actor(&self, id: &str) -> bool {
+        id == "master"
+    }
+
+    fn deliver(&self, message: Message) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            if *self.context.leader.borrow() != LeaderView::Here {
+                self.context.metrics.dropped_message();
+                return;
+            }
+            if self.context.mailbox.send(Input::Message(message)).await.is_err() {
+                tracing::debug!("a message came while the master was stopping");
+            }
+        })
+    }
+
+    fn handle(&self, request: HttpRequest) -> BoxFuture<'_, HttpResponse> {
+        Box::pin(self.route(request))
+    }
+}
