@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use libprocess::{Exited, Links, Message, Upid};
-use master_core::{AnnounceLeader, Command, CommandKind, Encoded, Outcome, Timestamp};
+use master_core::{Command, CommandKind, Encoded, Outcome, Timestamp};
+use master_core::command::{AnnounceLeader};
 use proto::v1::MasterInfo;
 use replicated_log::{ReplicatedLog, Role, Status};
 use seams::Seams;
@@ -29,7 +30,6 @@ pub(crate) const MAILBOX: usize = 4_096;
 const INPUTS_PER_TURN: usize = 64;
 
 /// What every part of one master shares.
-#[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) config: Config,
     pub(crate) seams: Seams,
@@ -38,6 +38,8 @@ pub(crate) struct Context {
     /// `master@ip:port`, the sender of every message and the pid in `MasterInfo`.
     pub(crate) pid: Upid,
     pub(crate) hostname: String,
+    /// What validation has to know of the flags.
+    pub(crate) validation: master_core::validate::Config,
     pub(crate) published: Arc<ArcSwap<Published>>,
     pub(crate) metrics: Arc<Metrics>,
     /// Failed proposals and confirmed reads; bounded by the proposals in flight.
@@ -47,6 +49,12 @@ pub(crate) struct Context {
     pub(crate) leader: watch::Sender<LeaderView>,
     /// When this process started, in microseconds of the wall clock.
     pub(crate) started_at: u64,
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Context").field("node_id", &self.config.node_id).finish_non_exhaustive()
+    }
 }
 
 /// What the actor is asked.
@@ -201,7 +209,6 @@ fn raft_changed(context: &Arc<Context>, state: &mut State, status: &Status) {
         tracing::info!(node_id = context.config.node_id, term = status.term, leader = ?status.leader, "no longer leading");
         // Ends every stream cleanly and fails the callers as unknown.
         *state = State::Following;
-        context.links.unlink_all();
         context.metrics.elected(false);
     }
     if leads && matches!(state, State::Following) {
@@ -215,7 +222,7 @@ fn announce(context: &Arc<Context>, term: u64) -> State {
     let master_id = Uuid::from_bytes(context.seams.random_uuid()).to_string();
     let info = master_info(context, &master_id);
     let command = Command {
-        proposed_at: Timestamp::from_micros(context.seams.clock.now_micros()),
+        proposed_at: Timestamp(context.seams.clock.now_micros()),
         kind: CommandKind::AnnounceLeader(AnnounceLeader {
             node_id: context.config.node_id,
             term,

@@ -34,7 +34,7 @@ pub(crate) fn publish(context: &Context, leading: bool) {
 fn elsewhere(context: &Context) -> LeaderView {
     let status = context.log.status().borrow().clone();
     let published = context.published.load();
-    let Some(record) = &published.registry.cluster.leader else {
+    let Some(record) = &published.registry.cluster().leader else {
         return LeaderView::Unknown;
     };
     if status.leader != Some(record.node_id) || status.term != record.term || record.node_id == context.config.node_id {

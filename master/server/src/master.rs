@@ -109,6 +109,7 @@ impl Master {
             log,
             pid,
             hostname,
+            validation: master_core::validate::Config,
             published,
             metrics: Arc::new(Metrics::default()),
             completions: completions_sender,
@@ -183,7 +184,8 @@ fn log_config(config: &Config) -> replicated_log::Config {
         .cloned()
         .unwrap_or_else(|| format!("{}:{}", config.advertise_ip.unwrap_or(config.ip), config.raft_port));
     let listen = SocketAddr::new(config.ip.into(), config.raft_port);
-    let mut log = replicated_log::Config::new(config.node_id, config.cluster.clone(), listen, advertise);
+    let mut log = replicated_log::Config::new(config.node_id, config.cluster.clone(), listen);
+    log.advertise = advertise;
     log.data_dir = config.work_dir.as_ref().map(|dir| dir.join("replicated_log"));
     log.initial_members = config.initial_cluster.clone();
     log.join = config.join.clone();

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use bytes::{BufMut, Bytes, BytesMut};
+use master_core::registry::Position;
 use master_core::{Applied, Command, CommandKind, Outcome, Registry};
 use replicated_log::{LogPosition, StateMachine};
 use tokio::sync::{mpsc, watch};
@@ -140,7 +141,7 @@ impl StateMachine for ReplicatedRegistry {
             CommandKind::AnnounceLeader(announce) => Some(announce.node_id),
             _ => None,
         };
-        let applied = master_core::apply(&mut self.registry, (position.term, position.index), &command);
+        let applied = self.registry.apply(Position { term: position.term, index: position.index }, &command);
         if let (Some(node_id), Outcome::LeaderAnnounced { .. }) = (announced, &applied.outcome) {
             self.feeding = node_id == self.node_id;
             self.announcement = Some(position.term);

@@ -70,16 +70,16 @@ impl Edge {
     }
 
     async fn route(&self, request: HttpRequest) -> HttpResponse {
-        let Some((route, path)) = self.routes.resolve(&request.path) else {
+        let Some((&route, rest)) = self.routes.lookup(&request.path) else {
             return HttpResponse::status(404);
         };
-        let route = *route;
+        let path = self.routes.rewrite(&request.path).into_owned();
         match route {
             Route::Health => return HttpResponse::new(200),
             Route::Version => return legacy::version(&request),
             Route::Flags => return legacy::flags(&self.context, &request),
             Route::MetricsSnapshot => return metrics::snapshot(&self.context, &request).await,
-            Route::Prometheus if path == "/metrics" => return metrics::prometheus(&self.context).await,
+            Route::Prometheus if rest.is_empty() => return metrics::prometheus(&self.context).await,
             Route::Prometheus => return HttpResponse::status(404),
             Route::Redirect => return redirect::redirect(&self.context, &path).await,
             _ => {}

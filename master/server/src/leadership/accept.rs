@@ -6,7 +6,8 @@
 use libprocess::HttpResponse;
 use master_core::ids::{AgentId, FrameworkId, OfferId, TaskId};
 use master_core::resources::Resources;
-use master_core::{CommandKind, Encoded, LaunchTasks, validate};
+use master_core::{CommandKind, Encoded, validate};
+use master_core::command::{LaunchTasks};
 use proto::internal::StatusUpdate;
 use proto::v1::offer::{Operation, operation};
 use proto::v1::scheduler::{Event, call, event};
@@ -154,7 +155,7 @@ impl Leadership {
                     continue;
                 }
             };
-            pool.available.subtract(&used);
+            pool.available.subtract_available(&used);
             self.launching.insert((pool.framework_id.clone(), task_id.clone()));
             requested.push((task_id, used));
             valid.push(Encoded::new(&task));
@@ -203,7 +204,7 @@ impl Leadership {
         if task_group.tasks.is_empty() {
             return;
         }
-        pool.available.subtract(&used);
+        pool.available.subtract_available(&used);
         // The whole group stands or falls together, so that its sum is booked on the first task.
         let mut requested = Vec::new();
         for (position, task) in task_group.tasks.iter().enumerate() {

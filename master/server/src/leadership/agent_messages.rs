@@ -2,7 +2,8 @@
 
 use libprocess::{Message, Upid};
 use master_core::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
-use master_core::{AgentRemoval, CommandKind, Encoded, RemoveAgent, RemoveExecutor, UpdateAgent, UpdateTaskStatus};
+use master_core::{CommandKind, Encoded};
+use master_core::command::{AgentRemoval, RemoveAgent, RemoveExecutor, UpdateAgent, UpdateTaskStatus};
 use proto::internal::{
     ExecutorToFrameworkMessage, ExitedExecutorMessage, RegisterSlaveMessage, ReregisterSlaveMessage,
     StatusUpdateMessage, SubmitSchedulerResponse, UnregisterSlaveMessage, UpdateSlaveMessage,
@@ -46,7 +47,7 @@ impl Leadership {
         }
     }
 
-    fn decoded<M: proto::wire::Decode>(
+    fn decoded<M: prost::Message + Default + proto::json::JsonMessage>(
         &mut self,
         message: &Message,
         then: impl FnOnce(&mut Self, &Upid, M),
@@ -56,7 +57,7 @@ impl Leadership {
             self.context.metrics.dropped_message();
             return;
         };
-        match proto::wire::decode::<M>(&message.body) {
+        match proto::wire::decode::<M>(&message.body, &message.name) {
             Ok(decoded) => then(self, from, decoded),
             Err(error) => {
                 tracing::info!(message = message.name, %from, %error, "dropping a message that cannot be read");

@@ -1,10 +1,13 @@
 //! Connections of agents: links, pings, disconnection, and marking the silent ones unreachable.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use libprocess::{Exited, Upid};
-use master_core::ids::AgentId;
-use master_core::{CommandKind, LoseTasks, MarkAgentUnreachable, Timestamp};
+use master_core::ids::{AgentId, FrameworkId};
+use master_core::resources::Resources;
+use master_core::{CommandKind, Timestamp};
+use master_core::command::{LoseTasks, MarkAgentUnreachable};
 use proto::internal::PingSlaveMessage;
 use proto::v1::TaskState;
 use proto::v1::task_status::Reason;
@@ -24,6 +27,8 @@ const UNREACHABLE_PAUSE: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) struct AgentConnection {
     pub(super) pid: Upid,
+    /// Generation of the outbound connection, so that the end of an older one does not count.
+    link: u64,
     /// Whether the outbound connection stands.
     pub(super) connected: bool,
     /// Names this registration; pings of an older one stop.
@@ -44,8 +49,10 @@ impl Leadership {
     /// The agent is registered, again or for the first time: links to it, offers its resources, starts to ping it.
     pub(super) fn agent_connected(&mut self, agent_id: &AgentId, pid: &Upid) {
         let generation = self.next_generation();
+        let link = self.context.links.link(pid.address);
         let connection = AgentConnection {
             pid: pid.clone(),
+            link,
             connected: true,
             generation,
             disconnection: 0,
@@ -59,7 +66,6 @@ impl Leadership {
             self.agents_by_pid.remove(&former.pid.to_string());
         }
         self.agents_by_pid.insert(pid.to_string(), agent_id.clone());
-        self.context.links.link(pid.address);
         if former.is_none() {
             self.add_agent_to_allocator(agent_id);
         } else {
@@ -71,8 +77,22 @@ impl Leadership {
 
     fn add_agent_to_allocator(&mut self, agent_id: &AgentId) {
         let Some(agent) = self.registry.agent(agent_id).cloned() else { return };
-        let used = self.registry.used_by_framework(agent_id);
+        let used = self.used_by_framework(agent_id);
         self.allocator.add_agent(agent_id, &agent.info, &agent.capabilities, agent.total.clone(), &used);
+    }
+
+    /// What tasks and executors of each framework use on an agent.
+    fn used_by_framework(&self, agent_id: &AgentId) -> BTreeMap<FrameworkId, Resources> {
+        let mut used: BTreeMap<FrameworkId, Resources> = BTreeMap::new();
+        for task in self.registry.tasks_of_agent(agent_id).filter(|task| !task.is_terminal()) {
+            used.entry(task.framework_id.clone()).or_default().add(&task.resources);
+        }
+        if let Some(agent) = self.registry.agent(agent_id) {
+            for ((framework_id, _), executor) in &agent.executors {
+                used.entry(framework_id.clone()).or_default().add(&executor.resources);
+            }
+        }
+        used
     }
 
     /// Totals or uses changed other than by a launch or a recovery.
@@ -136,7 +156,7 @@ impl Leadership {
         let ids: Vec<AgentId> = self
             .agents
             .iter()
-            .filter(|(_, agent)| agent.pid.address == exited.address && agent.connected)
+            .filter(|(_, agent)| agent.link == exited.generation && agent.connected)
             .map(|(id, _)| id.clone())
             .collect();
         for agent_id in ids {
@@ -203,7 +223,7 @@ impl Leadership {
             agent.removing = true;
         }
         tracing::info!(%agent_id, why, "marking agent unreachable");
-        let since = Timestamp::from_micros(self.context.seams.clock.now_micros());
+        let since = Timestamp(self.context.seams.clock.now_micros());
         let command = MarkAgentUnreachable { agent_id: agent_id.clone(), since };
         self.propose(CommandKind::MarkAgentUnreachable(command), Pending::Unreachable(agent_id.clone()));
     }
@@ -219,8 +239,8 @@ impl Leadership {
     pub(super) fn recovered_agents_due(&mut self, now: Instant) {
         let missing: Vec<AgentId> = self
             .registry
-            .agents
-            .keys()
+            .agents()
+            .map(|agent| &agent.id)
             .filter(|agent_id| !self.agents.contains_key(*agent_id))
             .take(UNREACHABLE_PER_TURN)
             .cloned()

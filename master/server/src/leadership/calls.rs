@@ -2,7 +2,8 @@
 
 use libprocess::{HttpResponse, PeerClosed};
 use master_core::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
-use master_core::{AcknowledgeStatus, CommandKind, Encoded, KillTask};
+use master_core::{CommandKind, Encoded};
+use master_core::command::{AcknowledgeStatus, KillTask};
 use proto::internal::{FrameworkToExecutorMessage, ShutdownExecutorMessage, StatusUpdateAcknowledgementMessage};
 use proto::v1::scheduler::{Call, call};
 
@@ -193,8 +194,8 @@ impl Leadership {
 
     fn shutdown_executor(&self, framework_id: &FrameworkId, shutdown: &call::Shutdown) {
         let message = ShutdownExecutorMessage {
-            executor_id: shutdown.executor_id.clone(),
-            framework_id: framework_id.to_proto(),
+            executor_id: Some(shutdown.executor_id.clone()),
+            framework_id: Some(framework_id.to_proto()),
         };
         self.send_to_agent(&AgentId::from(&shutdown.agent_id), &message);
     }

@@ -3,7 +3,8 @@
 
 use libprocess::HttpResponse;
 use master_core::ids::FrameworkId;
-use master_core::{Applied, Effect, Outcome, Rejection, SendKill, SendTasks};
+use master_core::{Applied, Effect, Outcome, Rejection};
+use master_core::effect::{SendKill, SendTasks};
 use proto::internal::{
     KillTaskMessage, ResourceVersionUuid, RunTaskGroupMessage, RunTaskMessage, ShutdownFrameworkMessage,
     ShutdownMessage, StatusUpdate, StatusUpdateAcknowledgementMessage, UpdateFrameworkMessage,
@@ -63,8 +64,8 @@ impl Leadership {
                 self.refuse_subscription(*subscription, &rejection_text(&outcome));
             }
             (Pending::Call(reply), _) => reply.send(HttpResponse::new(202)),
-            (Pending::Updated(_, reply), Outcome::FrameworkUpdated { .. }) => reply.send(HttpResponse::new(200)),
-            (Pending::Updated(_, reply), outcome) => reply.send(HttpResponse::text(400, rejection_text(&outcome))),
+            (Pending::Updated(reply), Outcome::FrameworkUpdated { .. }) => reply.send(HttpResponse::new(200)),
+            (Pending::Updated(reply), outcome) => reply.send(HttpResponse::text(400, rejection_text(&outcome))),
             (Pending::Register { pid }, Outcome::AgentAdmitted { agent_id }) => self.admitted(&agent_id, &pid),
             (Pending::Register { pid }, outcome) => {
                 self.registering.remove(&pid.to_string());
@@ -177,7 +178,7 @@ impl Leadership {
         let Some(framework) = self.registry.framework(framework_id) else { return };
         let message = UpdateFrameworkMessage {
             framework_id: framework_id.to_proto(),
-            pid: NO_PID.to_owned(),
+            pid: Some(NO_PID.to_owned()),
             framework_info: Some(framework.info.message().as_ref().clone()),
         };
         for agent in self.agents.values() {

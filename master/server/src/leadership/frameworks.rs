@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use master_core::ids::FrameworkId;
-use master_core::{CommandKind, RemovalReason, RemoveFramework};
+use master_core::{CommandKind};
+use master_core::command::{FrameworkRemoval, RemoveFramework};
 use proto::v1::scheduler::{Event, event};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -33,7 +34,7 @@ pub(super) struct FrameworkConnection {
 impl Leadership {
     /// Frameworks of the registry wait for their schedulers: the failover timers start now.
     pub(super) fn recover_frameworks(&mut self, now: Instant) {
-        let ids: Vec<FrameworkId> = self.registry.frameworks.keys().cloned().collect();
+        let ids: Vec<FrameworkId> = self.registry.frameworks().map(|framework| framework.id.clone()).collect();
         for framework_id in ids {
             self.frameworks.insert(framework_id.clone(), FrameworkConnection::default());
             self.add_framework_to_allocator(&framework_id, &BTreeSet::new());
@@ -66,10 +67,6 @@ impl Leadership {
         tracing::info!(%framework_id, "the framework does not read its event stream; disconnecting it");
         self.disconnect_framework(framework_id);
         false
-    }
-
-    pub(super) fn is_connected(&self, framework_id: &FrameworkId) -> bool {
-        self.frameworks.get(framework_id).is_some_and(|connection| connection.stream.is_some())
     }
 
     pub(super) fn heartbeat(&mut self, framework_id: &FrameworkId, stream: Uuid, now: Instant) {
@@ -112,7 +109,7 @@ impl Leadership {
         self.propose(
             CommandKind::RemoveFramework(RemoveFramework {
                 framework_id: framework_id.clone(),
-                reason: RemovalReason::FailoverTimeout,
+                reason: FrameworkRemoval::FailoverTimeout,
             }),
             Pending::Nobody,
         );
@@ -126,7 +123,7 @@ impl Leadership {
         self.propose(
             CommandKind::RemoveFramework(RemoveFramework {
                 framework_id: framework_id.clone(),
-                reason: RemovalReason::Teardown,
+                reason: FrameworkRemoval::Teardown,
             }),
             Pending::Call(reply),
         );

@@ -39,7 +39,8 @@ use agents::AgentConnection;
 pub(crate) use calls::SchedulerCall;
 use frameworks::FrameworkConnection;
 use offers::Offer;
-pub(crate) use proposals::{Completion, Proposals};
+use proposals::Proposals;
+pub(crate) use proposals::{Completion, unknown_outcome};
 pub(crate) use soft_state::SoftState;
 use timers::{Timer, Timers};
 

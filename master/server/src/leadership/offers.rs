@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use master_core::ids::{AgentId, FrameworkId, OfferId};
 use master_core::resources::Resources;
 use proto::v1::scheduler::{Event, call, event};
+use proto::v1::framework_info::capability::Type as Capability;
 use proto::v1::{self};
 use tokio::time::Instant;
 
@@ -81,9 +82,8 @@ impl Leadership {
         let agent = self.registry.agent(&offer.agent_id)?;
         let connection = self.agents.get(&offer.agent_id)?;
         let framework = self.registry.framework(&offer.framework_id)?;
-        let multi_role = has_capability(framework.info.as_ref(), v1::framework_info::capability::Type::MultiRole);
-        let refined =
-            has_capability(framework.info.as_ref(), v1::framework_info::capability::Type::ReservationRefinement);
+        let multi_role = framework.has_capability(Capability::MultiRole);
+        let refined = framework.has_capability(Capability::ReservationRefinement);
         let mut resources =
             if refined { offer.resources.to_proto() } else { offer.resources.to_proto_pre_refinement() };
         if !multi_role {
@@ -178,13 +178,9 @@ impl Leadership {
     }
 
     pub(super) fn roles_of(&self, framework_id: &FrameworkId) -> Vec<String> {
-        let Some(framework) = self.registry.framework(framework_id) else { return Vec::new() };
-        if has_capability(&framework.info, v1::framework_info::capability::Type::MultiRole) {
-            framework.info.roles.clone()
-        } else {
-            #[allow(deprecated)]
-            vec![framework.info.role().to_owned()]
-        }
+        self.registry.framework(framework_id).map_or_else(Vec::new, |framework| {
+            framework.roles().into_iter().map(str::to_owned).collect()
+        })
     }
 
     /// Takes one offer back and tells the framework.
@@ -234,8 +230,4 @@ impl Leadership {
             }
         }
     }
-}
-
-pub(super) fn has_capability(info: &v1::FrameworkInfo, wanted: v1::framework_info::capability::Type) -> bool {
-    info.capabilities.iter().any(|capability| capability.r#type == Some(wanted as i32) )
 }

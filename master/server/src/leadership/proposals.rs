@@ -29,7 +29,7 @@ pub(crate) enum Pending {
     /// A call whose caller only wants to know that it is durable.
     Call(Reply),
     /// UPDATE_FRAMEWORK: offers of roles no longer subscribed are rescinded, the caller gets `200`.
-    Updated(FrameworkId, Reply),
+    Updated(Reply),
     /// RECONCILE: answered once this replica is known to lead still.
     Reconcile(FrameworkId, Vec<proto::v1::scheduler::call::reconcile::Task>, Reply),
     /// LAUNCH or LAUNCH_GROUP of one ACCEPT: the resources return to the allocator if it fails.
@@ -105,7 +105,7 @@ impl Proposals {
                 Pending::Launch { reply, .. } => reply.fail(unknown_outcome()),
                 Pending::Call(_) | Pending::Updated(..) | Pending::Reconcile(..) | Pending::Subscribe(_) => {
                     match std::mem::replace(&mut waiting.pending, Pending::Nobody) {
-                        Pending::Call(reply) | Pending::Updated(_, reply) | Pending::Reconcile(_, _, reply) => {
+                        Pending::Call(reply) | Pending::Updated(reply) | Pending::Reconcile(_, _, reply) => {
                             reply.send(unknown_outcome());
                         }
                         Pending::Subscribe(subscription) => subscription.reply.send(unknown_outcome()),
@@ -147,7 +147,7 @@ impl Leadership {
                 return;
             }
         };
-        let command = Command { proposed_at: Timestamp::from_micros(self.context.seams.clock.now_micros()), kind };
+        let command = Command { proposed_at: Timestamp(self.context.seams.clock.now_micros()), kind };
         let completions = self.context.completions.clone();
         let queued = self.context.log.propose_with(state_machine::encode(id, &command), move |result| {
             if let Err(error) = result {
@@ -192,7 +192,7 @@ impl Leadership {
         };
         match pending {
             Pending::Subscribe(subscription) => subscription.reply.send(response()),
-            Pending::Call(reply) | Pending::Updated(_, reply) | Pending::Reconcile(_, _, reply) => reply.send(response()),
+            Pending::Call(reply) | Pending::Updated(reply) | Pending::Reconcile(_, _, reply) => reply.send(response()),
             Pending::Launch { framework_id, agent_id, tasks, reply } => {
                 for (task_id, resources) in tasks {
                     self.launching.remove(&(framework_id.clone(), task_id));

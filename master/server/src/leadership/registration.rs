@@ -5,7 +5,8 @@
 
 use libprocess::Upid;
 use master_core::ids::AgentId;
-use master_core::{AdmitAgent, CommandKind, decide, validate};
+use master_core::{CommandKind, decide, validate};
+use master_core::command::{AdmitAgent};
 use proto::internal::{
     MasterSlaveConnection, RegisterSlaveMessage, ReregisterSlaveMessage, ShutdownFrameworkMessage, ShutdownMessage,
     SlaveRegisteredMessage, SlaveReregisteredMessage, UpdateFrameworkMessage,
@@ -129,8 +130,8 @@ impl Leadership {
             if let Some(framework) = self.registry.framework(&framework_id) {
                 let update = UpdateFrameworkMessage {
                     framework_id: framework_id.to_proto(),
-                    pid: NO_PID.to_owned(),
-                    framework_info: Some(framework.info.as_ref().clone()),
+                    pid: Some(NO_PID.to_owned()),
+                    framework_info: Some(framework.info.message().as_ref().clone()),
                 };
                 self.send_to_pid(&pid, &update);
             }

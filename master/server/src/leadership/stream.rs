@@ -27,7 +27,7 @@ impl MediaType {
     }
 
     /// Encodes one message.
-    pub(crate) fn encode<M: prost::Message + serde::Serialize>(self, message: &M) -> Vec<u8> {
+    pub(crate) fn encode<M: prost::Message + proto::json::JsonMessage>(self, message: &M) -> Vec<u8> {
         match self {
             MediaType::Json => proto::json::to_vec(message),
             MediaType::Protobuf => message.encode_to_vec(),

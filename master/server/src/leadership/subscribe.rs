@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use libprocess::{HttpResponse, PeerClosed};
 use master_core::ids::FrameworkId;
-use master_core::{CommandKind, Encoded, SubscribeFramework, UpdateFramework, validate};
+use master_core::{CommandKind, Encoded, validate};
+use master_core::command::{SubscribeFramework, UpdateFramework};
 use proto::v1::scheduler::{call, event};
 use proto::v1::{FrameworkInfo, MasterInfo};
 use tokio::time::Instant;
@@ -56,7 +57,7 @@ impl Leadership {
         if subscribe.framework_info.principal.is_none() {
             subscribe.framework_info.principal = principal.map(str::to_owned);
         }
-        if let Err(message) = validate::subscribe(&self.registry, &subscribe, &self.context.validation()) {
+        if let Err(message) = validate::subscribe(&self.registry, &subscribe, &self.context.validation) {
             tracing::info!(framework = subscribe.framework_info.name, message, "subscription refused");
             reply.send(refusal(media_type, stream_id, &message));
             return;
@@ -133,8 +134,16 @@ impl Leadership {
     /// Makes the framework known to the allocator with what the registry holds of it.
     pub(super) fn add_framework_to_allocator(&mut self, framework_id: &FrameworkId, suppressed: &BTreeSet<String>) {
         let Some(framework) = self.registry.framework(framework_id) else { return };
-        let info = Arc::clone(&framework.info);
+        let info = Arc::clone(framework.info.message());
         self.allocator.add_framework(framework_id, &info, suppressed);
+    }
+
+    /// Tells the allocator of changed roles and capabilities.
+    pub(super) fn update_framework_in_allocator(&mut self, framework_id: &FrameworkId) {
+        let Some(framework) = self.registry.framework(framework_id) else { return };
+        let info = Arc::clone(framework.info.message());
+        let suppressed = self.frameworks.get(framework_id).map(|it| it.suppressed_roles.clone()).unwrap_or_default();
+        self.allocator.update_framework(framework_id, &info, &suppressed);
     }
 
     pub(super) fn master_info(&self) -> MasterInfo {
@@ -142,7 +151,7 @@ impl Leadership {
     }
 
     pub(super) fn update_framework(&mut self, update: call::UpdateFramework, reply: Reply) {
-        if let Err(message) = validate::update_framework(&self.registry, &update, &self.context.validation()) {
+        if let Err(message) = validate::update_framework(&self.registry, &update, &self.context.validation) {
             reply.send(HttpResponse::text(400, &message));
             return;
         }
@@ -155,7 +164,7 @@ impl Leadership {
             connection.suppressed_roles = suppressed;
         }
         let kind = CommandKind::UpdateFramework(UpdateFramework { info: Encoded::new(&update.framework_info) });
-        self.propose(kind, Pending::Updated(id, reply));
+        self.propose(kind, Pending::Updated(reply));
     }
 }
 
