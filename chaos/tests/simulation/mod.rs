@@ -1,0 +1,86 @@
+//! The seams of a simulated host: turmoil's network, its simulated time as wall clock, and randomness from a seed.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::BoxFuture;
+use seams::{BoxStream, Clock, Entropy, Listener, Network, Seams};
+use turmoil::net::{TcpListener, TcpStream};
+
+/// Simulated time begins here: 2026-01-01, in microseconds.
+const EPOCH_MICROS: u64 = 1_767_225_600_000_000;
+
+/// The seams of one host. Must be called on that host.
+pub(crate) fn seams(seed: u64) -> Seams {
+    Seams {
+        network: Arc::new(SimulatedNetwork),
+        clock: Arc::new(SimulatedClock),
+        entropy: Arc::new(SeededEntropy(Mutex::new(seed))),
+    }
+}
+
+#[derive(Debug)]
+struct SimulatedNetwork;
+
+impl Network for SimulatedNetwork {
+    fn listen(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
+        Box::pin(async move {
+            let listener = TcpListener::bind(address).await?;
+            Ok(Box::new(SimulatedListener(listener)) as Box<dyn Listener>)
+        })
+    }
+
+    fn connect<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<BoxStream>> {
+        Box::pin(async move { Ok(Box::new(TcpStream::connect(address).await?) as BoxStream) })
+    }
+}
+
+struct SimulatedListener(TcpListener);
+
+impl std::fmt::Debug for SimulatedListener {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("SimulatedListener")
+    }
+}
+
+impl Listener for SimulatedListener {
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<(BoxStream, SocketAddr)>> {
+        Box::pin(async move {
+            let (stream, peer) = self.0.accept().await?;
+            Ok((Box::new(stream) as BoxStream, peer))
+        })
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+#[derive(Debug)]
+struct SimulatedClock;
+
+impl Clock for SimulatedClock {
+    fn now_micros(&self) -> u64 {
+        let elapsed = turmoil::sim_elapsed().unwrap_or_default();
+        EPOCH_MICROS + u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX - EPOCH_MICROS)
+    }
+}
+
+/// splitmix64 (Steele, Lea, Flood 2014): good enough for ids and jitter, and the same for the same seed.
+#[derive(Debug)]
+struct SeededEntropy(Mutex<u64>);
+
+impl Entropy for SeededEntropy {
+    fn fill(&self, bytes: &mut [u8]) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for chunk in bytes.chunks_mut(8) {
+            *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut mixed = *state;
+            mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            mixed ^= mixed >> 31;
+            chunk.copy_from_slice(&mixed.to_le_bytes()[..chunk.len()]);
+        }
+    }
+}
