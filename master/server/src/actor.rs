@@ -112,6 +112,9 @@ pub(crate) async fn run(context: Arc<Context>, mut inbox: Inbox) {
             }
         };
         // Biased: what is committed comes before what is asked, so that answers use the newest state.
+        if let State::Leading(leadership) = &mut state {
+            leadership.allocate_requested();
+        }
         tokio::select! {
             biased;
             Some(batch) = inbox.batches.recv() => batch_applied(&context, &mut state, batch),

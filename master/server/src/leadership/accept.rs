@@ -4,6 +4,7 @@
 //! filter. Each LAUNCH or LAUNCH_GROUP that passes validation is one command; `202` means that all of them are durable.
 
 use libprocess::HttpResponse;
+use master_core::allocator::refuse_duration;
 use master_core::ids::{AgentId, FrameworkId, OfferId, TaskId};
 use master_core::resources::Resources;
 use master_core::{CommandKind, Encoded, validate};
@@ -63,15 +64,15 @@ impl Leadership {
         if !self.agents.get(&pool.agent_id).is_some_and(|agent| agent.connected) {
             // Its offers are rescinded when it leaves, so that this is a race of a moment.
             self.drop_tasks(&pool, &accept.operations, Reason::AgentDisconnected, "Agent disconnected");
-            self.allocator.recover(framework_id, &pool.agent_id, &pool.available, None);
+            self.recover_offered(framework_id, &pool.agent_id, &pool.available, None);
             return;
         }
         for operation in accept.operations {
             self.operation(&mut pool, operation);
         }
         if !pool.available.is_empty() {
-            let refuse = self.refuse_until(accept.filters.as_ref());
-            self.allocator.recover(framework_id, &pool.agent_id, &pool.available, refuse);
+            let refuse = refuse_duration(accept.filters.as_ref());
+            self.recover_offered(framework_id, &pool.agent_id, &pool.available, refuse);
         }
     }
 
@@ -88,7 +89,7 @@ impl Leadership {
             if self.offers.get(offer_id).is_some_and(|offer| offer.framework_id == *framework_id)
                 && let Some(offer) = self.offers.remove(offer_id)
             {
-                self.allocator.recover(framework_id, &offer.agent_id, &offer.resources, None);
+                self.take_back(&offer, None);
             }
         }
         let message = format!("Task launched with invalid offers: {problem}");
@@ -256,7 +257,7 @@ impl Leadership {
             if launched.iter().any(|task| task.id == *task_id) {
                 self.allocator.allocated(framework_id, agent_id, resources);
             } else {
-                self.allocator.recover(framework_id, agent_id, resources, None);
+                self.recover_offered(framework_id, agent_id, resources, None);
             }
         }
     }

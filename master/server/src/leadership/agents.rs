@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use libprocess::{Exited, Upid};
+use master_core::allocator::AgentFacts;
 use master_core::ids::{AgentId, FrameworkId};
 use master_core::resources::Resources;
 use master_core::{CommandKind, Timestamp};
 use master_core::command::{LoseTasks, MarkAgentUnreachable};
 use proto::internal::PingSlaveMessage;
-use proto::v1::TaskState;
+use proto::v1::{TaskState, agent_info};
 use proto::v1::task_status::Reason;
 use tokio::time::Instant;
 
@@ -77,12 +78,15 @@ impl Leadership {
 
     fn add_agent_to_allocator(&mut self, agent_id: &AgentId) {
         let Some(agent) = self.registry.agent(agent_id).cloned() else { return };
+        let capabilities: Vec<agent_info::Capability> =
+            agent.capabilities.iter().map(|number| agent_info::Capability { r#type: Some(*number) }).collect();
+        let facts = AgentFacts::from_info(&agent.info, &capabilities);
         let used = self.used_by_framework(agent_id);
-        self.allocator.add_agent(agent_id, &agent.info, &agent.capabilities, agent.total.clone(), &used);
+        self.allocator.add_agent(agent_id.clone(), facts, agent.total.clone(), &used);
     }
 
     /// What tasks and executors of each framework use on an agent.
-    fn used_by_framework(&self, agent_id: &AgentId) -> BTreeMap<FrameworkId, Resources> {
+    fn used_by_framework(&self, agent_id: &AgentId) -> Vec<(FrameworkId, Resources)> {
         let mut used: BTreeMap<FrameworkId, Resources> = BTreeMap::new();
         for task in self.registry.tasks_of_agent(agent_id).filter(|task| !task.is_terminal()) {
             used.entry(task.framework_id.clone()).or_default().add(&task.resources);
@@ -92,7 +96,7 @@ impl Leadership {
                 used.entry(framework_id.clone()).or_default().add(&executor.resources);
             }
         }
-        used
+        used.into_iter().collect()
     }
 
     /// Totals or uses changed other than by a launch or a recovery.

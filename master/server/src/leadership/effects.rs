@@ -33,7 +33,7 @@ impl Leadership {
         match &outcome {
             Outcome::FrameworkRemoved { framework_id, .. } => self.forget_framework(framework_id),
             Outcome::FrameworkUpdated { framework_id, .. } => {
-                self.update_framework_in_allocator(framework_id);
+                self.framework_to_allocator(framework_id);
                 self.rescind_foreign_roles(framework_id);
             }
             _ => {}
@@ -50,7 +50,7 @@ impl Leadership {
             && !self.frameworks.contains_key(framework_id)
         {
             self.frameworks.insert(framework_id.clone(), super::FrameworkConnection::default());
-            self.add_framework_to_allocator(framework_id, &Default::default());
+            self.framework_to_allocator(framework_id);
             self.disconnect_framework(framework_id);
         }
     }
@@ -155,7 +155,11 @@ impl Leadership {
                 self.send_event(&framework_id, &exited);
             }
             Effect::RecoverResources { framework_id, agent_id, resources } => {
-                self.allocator.recover(&framework_id, &agent_id, &resources, None);
+                let unknown = self.allocator.recover_used(&framework_id, &agent_id, &resources);
+                if !unknown.is_empty() {
+                    // An agent that has not come back to this leadership is not in the allocator yet.
+                    tracing::debug!(%framework_id, %agent_id, %unknown, "resources freed that were not held");
+                }
             }
             Effect::AgentTotalChanged { agent_id } => self.agent_total_changed(&agent_id),
         }

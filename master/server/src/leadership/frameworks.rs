@@ -6,7 +6,7 @@ use std::time::Duration;
 use master_core::ids::FrameworkId;
 use master_core::{CommandKind};
 use master_core::command::{FrameworkRemoval, RemoveFramework};
-use proto::v1::scheduler::{Event, event};
+use proto::v1::scheduler::{Event, OfferConstraints, event};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -27,6 +27,8 @@ pub(super) struct FrameworkConnection {
     pub(super) subscribed_at: Option<u64>,
     /// Roles the framework wants no offers for.
     pub(super) suppressed_roles: BTreeSet<String>,
+    /// Which agents it wants, by role.
+    pub(super) offer_constraints: Option<OfferConstraints>,
     /// Its removal is on its way through the log.
     pub(super) removing: bool,
 }
@@ -37,7 +39,7 @@ impl Leadership {
         let ids: Vec<FrameworkId> = self.registry.frameworks().map(|framework| framework.id.clone()).collect();
         for framework_id in ids {
             self.frameworks.insert(framework_id.clone(), FrameworkConnection::default());
-            self.add_framework_to_allocator(&framework_id, &BTreeSet::new());
+            self.framework_to_allocator(&framework_id);
             self.allocator.deactivate_framework(&framework_id);
             self.start_failover_timer(&framework_id, now);
         }

@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use libprocess::{Exited, Message};
 use master_core::Registry;
-use master_core::allocator::{Allocator, AllocatorConfig};
+use master_core::allocator::{Allocator, AllocatorConfig, Requested};
 use master_core::ids::{AgentId, FrameworkId, OfferId, TaskId};
 use tokio::time::Instant;
 
@@ -92,7 +92,7 @@ impl Leadership {
             offers: BTreeMap::new(),
             next_offer: 0,
             allocator: Allocator::new(AllocatorConfig {
-                allocation_interval_micros: micros(context.config.allocation_interval),
+                allocation_interval: micros(context.config.allocation_interval),
                 ..AllocatorConfig::default()
             }),
             launching: Default::default(),
@@ -172,6 +172,15 @@ impl Leadership {
     /// The outbound connection to `exited.address` broke.
     pub(crate) fn exited(&mut self, exited: &Exited) {
         self.agent_connection_exited(exited);
+    }
+
+    /// Offers what the last inputs made available: called once after each turn of the actor, so that bursts coalesce.
+    pub(crate) fn allocate_requested(&mut self) {
+        match self.allocator.take_requested() {
+            Requested::Nothing => {}
+            Requested::Agents(agents) => self.allocate(Some(&agents)),
+            Requested::AllAgents => self.allocate(None),
+        }
     }
 
     fn next_generation(&mut self) -> u64 {

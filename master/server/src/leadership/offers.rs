@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use master_core::allocator::refuse_duration;
 use master_core::ids::{AgentId, FrameworkId, OfferId};
 use master_core::resources::Resources;
 use proto::v1::scheduler::{Event, call, event};
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 
 use super::stream::event;
 use super::timers::Timer;
-use super::{Leadership, micros};
+use super::Leadership;
 
 /// An offer that is neither answered nor taken back.
 #[derive(Clone, Debug)]
@@ -22,45 +23,31 @@ pub(super) struct Offer {
     pub(super) resources: Resources,
 }
 
-/// How long refused resources stay away when the framework does not say, in seconds.
-const DEFAULT_REFUSE_SECONDS: f64 = 5.0;
-
-/// Longest refusal, in seconds: 365 days.
-const REFUSE_SECONDS_MAX: f64 = 365.0 * 24.0 * 3600.0;
-
 impl Leadership {
     pub(super) fn allocate_periodically(&mut self, now: Instant) {
-        self.allocate_all(now);
+        self.allocate(None);
         self.timers.at(now + self.context.config.allocation_interval, Timer::Allocate);
     }
 
-    pub(super) fn allocate_all(&mut self, now: Instant) {
-        self.allocate(now, None);
-    }
-
-    pub(super) fn allocate_agent(&mut self, agent_id: &AgentId) {
-        self.allocate(Instant::now(), Some(&BTreeSet::from([agent_id.clone()])));
-    }
-
-    fn allocate(&mut self, now: Instant, only: Option<&BTreeSet<AgentId>>) {
+    pub(super) fn allocate(&mut self, only: Option<&BTreeSet<AgentId>>) {
         let seed = self.context.seams.random_u64();
-        let allocations = self.allocator.allocate(micros(now - self.started), seed, only);
+        let allocations = self.allocator.allocate(self.now_micros(), seed, only);
         let mut by_framework: std::collections::BTreeMap<FrameworkId, Vec<v1::Offer>> = Default::default();
         for allocation in allocations {
             let offer_id = self.mint_offer_id();
             let offer = Offer {
                 framework_id: allocation.framework_id.clone(),
                 agent_id: allocation.agent_id,
-                role: allocation.role,
+                role: allocation.role.to_string(),
                 resources: allocation.resources,
             };
             let Some(wire) = self.wire_offer(&offer_id, &offer) else {
                 // The agent left within this very turn.
-                self.allocator.recover(&offer.framework_id, &offer.agent_id, &offer.resources, None);
+                self.take_back(&offer, None);
                 continue;
             };
             if let Some(timeout) = self.context.config.offer_timeout {
-                self.timers.at(now + timeout, Timer::OfferTimeout(offer_id.clone()));
+                self.timers.at(Instant::now() + timeout, Timer::OfferTimeout(offer_id.clone()));
             }
             by_framework.entry(allocation.framework_id).or_default().push(wire);
             self.offers.insert(offer_id, offer);
@@ -124,25 +111,33 @@ impl Leadership {
 
     /// DECLINE: ownership is not checked, as in Mesos; unknown ids are ignored.
     pub(super) fn decline(&mut self, decline: &call::Decline) {
-        let refuse = self.refuse_until(decline.filters.as_ref());
+        let refuse = refuse_duration(decline.filters.as_ref());
         for offer_id in &decline.offer_ids {
             if let Some(offer) = self.offers.remove(&OfferId::from(offer_id)) {
-                self.allocator.recover(&offer.framework_id, &offer.agent_id, &offer.resources, refuse);
+                self.take_back(&offer, refuse);
             }
         }
     }
 
-    /// When refused resources may be offered again, in the allocator's microseconds.
-    pub(super) fn refuse_until(&self, filters: Option<&v1::Filters>) -> Option<u64> {
-        let seconds = filters.and_then(|filters| filters.refuse_seconds).unwrap_or(DEFAULT_REFUSE_SECONDS);
-        let seconds = if seconds.is_nan() || seconds < 0.0 { DEFAULT_REFUSE_SECONDS } else { seconds };
-        if seconds == 0.0 {
-            return None;
+    /// An offer's resources return to the allocator, refused for so many microseconds if at all.
+    pub(super) fn take_back(&mut self, offer: &Offer, refuse: Option<u64>) {
+        self.recover_offered(&offer.framework_id, &offer.agent_id, &offer.resources, refuse);
+    }
+
+    /// Resources of consumed offers that no task uses return to the allocator.
+    pub(super) fn recover_offered(
+        &mut self,
+        framework_id: &FrameworkId,
+        agent_id: &AgentId,
+        resources: &Resources,
+        refuse: Option<u64>,
+    ) {
+        let now = self.now_micros();
+        let unknown = self.allocator.recover_offered(now, framework_id, agent_id, resources, refuse);
+        if !unknown.is_empty() {
+            // The agent left meanwhile: the allocator forgot it with everything on it.
+            tracing::debug!(%framework_id, %agent_id, %unknown, "resources returned that were no longer held");
         }
-        let duration = std::time::Duration::from_secs_f64(seconds.min(REFUSE_SECONDS_MAX));
-        // At least one allocation interval, or a short refusal would end before the next run looks at it.
-        let duration = duration.max(self.context.config.allocation_interval);
-        Some(self.now_micros().saturating_add(micros(duration)))
     }
 
     pub(super) fn revive(&mut self, framework_id: &FrameworkId, roles: &[String]) {
@@ -157,7 +152,6 @@ impl Leadership {
             }
         }
         self.allocator.revive(framework_id, roles);
-        self.allocate_all(Instant::now());
     }
 
     pub(super) fn suppress(&mut self, framework_id: &FrameworkId, roles: &[String]) {
@@ -186,7 +180,7 @@ impl Leadership {
     /// Takes one offer back and tells the framework.
     pub(super) fn rescind(&mut self, offer_id: &OfferId) {
         let Some(offer) = self.offers.remove(offer_id) else { return };
-        self.allocator.recover(&offer.framework_id, &offer.agent_id, &offer.resources, None);
+        self.take_back(&offer, None);
         let rescind = Event {
             rescind: Some(event::Rescind { offer_id: offer_id.to_proto() }),
             ..event(event::Type::Rescind)
@@ -226,7 +220,7 @@ impl Leadership {
             .collect();
         for id in ids {
             if let Some(offer) = self.offers.remove(&id) {
-                self.allocator.recover(&offer.framework_id, &offer.agent_id, &offer.resources, None);
+                self.take_back(&offer, None);
             }
         }
     }

@@ -197,7 +197,7 @@ impl Leadership {
                 for (task_id, resources) in tasks {
                     self.launching.remove(&(framework_id.clone(), task_id));
                     // Unknown: the launch may still be applied, then the allocator learns it from the outcome.
-                    self.allocator.recover(&framework_id, &agent_id, &resources, None);
+                    self.recover_offered(&framework_id, &agent_id, &resources, None);
                 }
                 reply.fail(response());
             }

@@ -60,7 +60,6 @@ impl Leadership {
                 // Admitted before, but never told so.
                 self.agent_connected(&agent_id, from);
                 self.answer_registration(&agent_id, from);
-                self.allocate_agent(&agent_id);
             }
             decide::Registration::Admit { replaces } => {
                 self.registering.insert(pid, Instant::now());
@@ -76,7 +75,6 @@ impl Leadership {
         tracing::info!(%agent_id, %pid, "agent registered");
         self.agent_connected(agent_id, pid);
         self.answer_registration(agent_id, pid);
-        self.allocate_agent(agent_id);
     }
 
     fn answer_registration(&self, agent_id: &AgentId, pid: &Upid) {
@@ -145,6 +143,5 @@ impl Leadership {
         if let Some(lost) = decision.lose {
             self.propose(lost, Pending::Nobody);
         }
-        self.allocate_agent(&agent_id);
     }
 }

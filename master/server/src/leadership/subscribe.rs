@@ -4,13 +4,13 @@
 //! replica leads, and the stream begins. Everything else goes through the log first.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use libprocess::{HttpResponse, PeerClosed};
+use master_core::allocator::FrameworkFacts;
 use master_core::ids::FrameworkId;
 use master_core::{CommandKind, Encoded, validate};
 use master_core::command::{SubscribeFramework, UpdateFramework};
-use proto::v1::scheduler::{call, event};
+use proto::v1::scheduler::{OfferConstraints, call, event};
 use proto::v1::{FrameworkInfo, MasterInfo};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -27,6 +27,7 @@ pub(crate) struct Subscription {
     /// Set when the id is known before the command is applied.
     pub(super) framework_id: Option<FrameworkId>,
     pub(super) suppressed_roles: BTreeSet<String>,
+    pub(super) offer_constraints: Option<OfferConstraints>,
     pub(super) media_type: MediaType,
     pub(super) closed: PeerClosed,
     pub(super) reply: Reply,
@@ -70,6 +71,7 @@ impl Leadership {
         let subscription = Box::new(Subscription {
             framework_id,
             suppressed_roles: subscribe.suppressed_roles.into_iter().collect(),
+            offer_constraints: subscribe.offer_constraints,
             media_type,
             closed,
             reply,
@@ -98,7 +100,8 @@ impl Leadership {
         let connection = self.frameworks.entry(framework_id.clone()).or_default();
         connection.stream = Some(stream);
         connection.subscribed_at = Some(self.context.seams.clock.now_micros());
-        connection.suppressed_roles.clone_from(&subscription.suppressed_roles);
+        connection.suppressed_roles = subscription.suppressed_roles;
+        connection.offer_constraints = subscription.offer_constraints;
         connection.removing = false;
         let master_info = self.master_info();
         self.send_event(
@@ -116,9 +119,8 @@ impl Leadership {
         self.heartbeat(framework_id, stream_id, Instant::now());
         subscription.reply.send(answer);
         tracing::info!(%framework_id, is_resubscription, "framework subscribed");
-        self.add_framework_to_allocator(framework_id, &subscription.suppressed_roles);
+        self.framework_to_allocator(framework_id);
         self.allocator.activate_framework(framework_id);
-        self.allocate_all(Instant::now());
     }
 
     /// Notices the end of the connection, also a half-closed one.
@@ -131,19 +133,16 @@ impl Leadership {
         });
     }
 
-    /// Makes the framework known to the allocator with what the registry holds of it.
-    pub(super) fn add_framework_to_allocator(&mut self, framework_id: &FrameworkId, suppressed: &BTreeSet<String>) {
+    /// Makes the framework known to the allocator, or brings what it knows up to date.
+    pub(super) fn framework_to_allocator(&mut self, framework_id: &FrameworkId) {
         let Some(framework) = self.registry.framework(framework_id) else { return };
-        let info = Arc::clone(framework.info.message());
-        self.allocator.add_framework(framework_id, &info, suppressed);
-    }
-
-    /// Tells the allocator of changed roles and capabilities.
-    pub(super) fn update_framework_in_allocator(&mut self, framework_id: &FrameworkId) {
-        let Some(framework) = self.registry.framework(framework_id) else { return };
-        let info = Arc::clone(framework.info.message());
-        let suppressed = self.frameworks.get(framework_id).map(|it| it.suppressed_roles.clone()).unwrap_or_default();
-        self.allocator.update_framework(framework_id, &info, &suppressed);
+        let connection = self.frameworks.get(framework_id);
+        let suppressed: Vec<String> =
+            connection.map(|it| it.suppressed_roles.iter().cloned().collect()).unwrap_or_default();
+        let constraints = connection.and_then(|it| it.offer_constraints.as_ref());
+        let facts = FrameworkFacts::from_info(&framework.info, &suppressed, constraints);
+        let connected = connection.is_some_and(|it| it.stream.is_some());
+        self.allocator.add_framework(framework_id.clone(), facts, connected);
     }
 
     pub(super) fn master_info(&self) -> MasterInfo {
@@ -162,6 +161,7 @@ impl Leadership {
         let suppressed: BTreeSet<String> = update.suppressed_roles.into_iter().collect();
         if let Some(connection) = self.frameworks.get_mut(&id) {
             connection.suppressed_roles = suppressed;
+            connection.offer_constraints = update.offer_constraints;
         }
         let kind = CommandKind::UpdateFramework(UpdateFramework { info: Encoded::new(&update.framework_info) });
         self.propose(kind, Pending::Updated(reply));
