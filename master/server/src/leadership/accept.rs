@@ -156,7 +156,7 @@ impl Leadership {
                     continue;
                 }
             };
-            pool.available.subtract_available(&used);
+            pool.available.take_available(&used);
             self.launching.insert((pool.framework_id.clone(), task_id.clone()));
             requested.push((task_id, used));
             valid.push(Encoded::new(&task));
@@ -205,7 +205,7 @@ impl Leadership {
         if task_group.tasks.is_empty() {
             return;
         }
-        pool.available.subtract_available(&used);
+        pool.available.take_available(&used);
         // The whole group stands or falls together, so that its sum is booked on the first task.
         let mut requested = Vec::new();
         for (position, task) in task_group.tasks.iter().enumerate() {
