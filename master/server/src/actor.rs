@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use libprocess::{Exited, Links, Message, Upid};
+use libprocess::{Exited, HttpResponse, Links, Message, Upid};
 use master_core::{Command, CommandKind, Encoded, Outcome, Timestamp};
 use master_core::command::{AnnounceLeader};
 use proto::v1::MasterInfo;
@@ -129,7 +129,9 @@ pub(crate) async fn run(context: Arc<Context>, mut inbox: Inbox) {
             Some(completion) = inbox.completions.recv() => {
                 if let State::Leading(leadership) = &mut state {
                     leadership.completion(completion);
-                } else if let (State::Announcing { .. }, Completion::Failed(_, error)) = (&state, &completion) {
+                } else if let (State::Announcing { term, .. }, Completion::Failed(id, error)) = (&state, &completion)
+                    && *id == (ProposalId { term: *term, number: 0 })
+                {
                     tracing::info!(node_id = context.config.node_id, %error, "the announcement failed");
                     state = State::Following;
                     let now = status.borrow().clone();
@@ -160,7 +162,12 @@ pub(crate) async fn run(context: Arc<Context>, mut inbox: Inbox) {
 
 fn handle(state: &mut State, input: Input) {
     let State::Leading(leadership) = state else {
-        // Dropped replies are answered 503 by the edge; agents repeat their messages to the next leader.
+        match input {
+            Input::Scheduler(call) => call.reply.send(HttpResponse::text(503, "No leader elected")),
+            Input::Teardown(_, reply) => reply.send(HttpResponse::text(503, "No leader elected")),
+            // Agents repeat their messages to the next leader, readers are told by the dropped sender.
+            Input::Message(_) | Input::StreamClosed(..) | Input::SoftState(_) => {}
+        }
         return;
     };
     match input {

@@ -249,17 +249,21 @@ impl Leadership {
             }
             return;
         };
-        for (task_id, resources) in tasks {
+        for (task_id, _) in tasks {
             self.launching.remove(&(framework_id.clone(), task_id.clone()));
-            if resources.is_empty() {
-                continue;
-            }
-            if launched.iter().any(|task| task.id == *task_id) {
-                self.allocator.allocated(framework_id, agent_id, resources);
-            } else {
-                self.recover_offered(framework_id, agent_id, resources, None);
-            }
         }
+        if tasks.len() == launched.len() {
+            for (_, resources) in tasks {
+                self.allocator.allocated(framework_id, agent_id, resources);
+            }
+            return;
+        }
+        // Some were refused after all. What each held is not known apart (an executor may have been counted with a
+        // refused task), so that everything requested returns and the agent's books are taken from the registry.
+        for (_, resources) in tasks {
+            self.recover_offered(framework_id, agent_id, resources, None);
+        }
+        self.agent_total_changed(agent_id);
     }
 
     fn task_error(&mut self, pool: &Pool, task: &TaskInfo, reason: Reason, message: &str) {

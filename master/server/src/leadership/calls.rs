@@ -169,14 +169,10 @@ impl Leadership {
     fn acknowledge(&mut self, framework_id: &FrameworkId, acknowledge: call::Acknowledge, reply: Reply) {
         let agent_id = AgentId::from(&acknowledge.agent_id);
         let task_id = TaskId::from(&acknowledge.task_id);
-        let task = self.registry.task(framework_id, &task_id);
-        let finishes = task.as_ref().is_some_and(|task| {
-            task.status_update_state.is_some_and(|state| state.is_terminal())
-                && task.status_update_uuid.as_ref().is_some_and(|uuid| uuid[..] == acknowledge.uuid[..])
-        });
-        if finishes {
-            let mut uuid = [0; 16];
-            uuid.copy_from_slice(&acknowledge.uuid);
+        let uuid = <[u8; 16]>::try_from(&acknowledge.uuid[..]).ok();
+        let finishes =
+            uuid.filter(|uuid| self.registry.acknowledgement_completes(framework_id, &task_id, uuid));
+        if let Some(uuid) = finishes {
             let command = AcknowledgeStatus { framework_id: framework_id.clone(), task_id, agent_id, uuid };
             self.propose(CommandKind::AcknowledgeStatus(command), Pending::Call(reply));
             return;

@@ -193,6 +193,15 @@ impl Leadership {
     }
 }
 
+impl Drop for Leadership {
+    fn drop(&mut self) {
+        // Whoever leads next keeps its own connections; messages already queued are still sent.
+        for agent in self.agents.values() {
+            self.context.links.unlink(agent.pid.address);
+        }
+    }
+}
+
 /// A duration in whole microseconds.
 fn micros(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
