@@ -39,13 +39,17 @@ fn config(node_id: u64) -> Config {
         advertise_ip: Some(address(node_id)),
         raft_port: RAFT_PORT,
         work_dir: None,
-        initial_cluster: (1..=3).map(|id| (id, format!("{}:{RAFT_PORT}", address(id)))).collect::<BTreeMap<_, _>>(),
+        initial_cluster: (1..=3)
+            .map(|id| (id, format!("{}:{RAFT_PORT}", address(id))))
+            .collect::<BTreeMap<_, _>>(),
         ..Config::default()
     }
 }
 
 async fn framework(subscriptions: Subscriptions) -> turmoil::Result {
-    let masters: Vec<String> = (1..=3).map(|id| format!("{}:{HTTP_PORT}", turmoil::lookup(name(id)))).collect();
+    let masters: Vec<String> = (1..=3)
+        .map(|id| format!("{}:{HTTP_PORT}", turmoil::lookup(name(id))))
+        .collect();
     let info = FrameworkInfo {
         user: "root".to_owned(),
         name: "simulated".to_owned(),
@@ -55,7 +59,10 @@ async fn framework(subscriptions: Subscriptions) -> turmoil::Result {
     let config = SchedulerConfig::new(masters.join(",").parse::<MasterList>()?, info);
     let (_scheduler, mut notices) = Scheduler::start(config, seams(99))?;
     while let Some(notice) = notices.next().await {
-        if let Notice::Subscribed { framework_id, master, .. } = notice {
+        if let Notice::Subscribed {
+            framework_id, master, ..
+        } = notice
+        {
             subscriptions.lock().unwrap().push((master, framework_id.value));
         }
     }
@@ -65,7 +72,10 @@ async fn framework(subscriptions: Subscriptions) -> turmoil::Result {
 fn run_until(sim: &mut turmoil::Sim<'_>, what: &str, mut done: impl FnMut() -> bool) {
     let deadline = sim.elapsed() + LIMIT;
     while !done() {
-        assert!(sim.elapsed() < deadline, "not within {LIMIT:?} of simulated time: {what}");
+        assert!(
+            sim.elapsed() < deadline,
+            "not within {LIMIT:?} of simulated time: {what}"
+        );
         sim.step().expect("no host fails");
     }
 }
@@ -90,7 +100,9 @@ fn a_framework_keeps_its_id_when_the_leading_master_dies_on_a_simulated_network(
     let seen = subscriptions.clone();
     sim.client("framework", framework(seen));
 
-    run_until(&mut sim, "the framework subscribes", || !subscriptions.lock().unwrap().is_empty());
+    run_until(&mut sim, "the framework subscribes", || {
+        !subscriptions.lock().unwrap().is_empty()
+    });
     let (leader, framework_id) = subscriptions.lock().unwrap()[0].clone();
     let crashed = (1..=3)
         .map(name)
@@ -98,7 +110,9 @@ fn a_framework_keeps_its_id_when_the_leading_master_dies_on_a_simulated_network(
         .expect("the framework subscribed at one of the masters");
     sim.crash(crashed.as_str());
 
-    run_until(&mut sim, "the framework subscribes again", || subscriptions.lock().unwrap().len() >= 2);
+    run_until(&mut sim, "the framework subscribes again", || {
+        subscriptions.lock().unwrap().len() >= 2
+    });
     let (next_leader, same_id) = subscriptions.lock().unwrap()[1].clone();
     assert_ne!(next_leader, leader);
     assert_eq!(same_id, framework_id);

@@ -18,6 +18,7 @@ pub mod outcome;
 pub mod registry;
 pub mod resources;
 pub mod timestamp;
+pub mod validate;
 mod wire_enum;
 
 pub use command::{Command, CommandKind};

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use libprocess::{Exited, HttpResponse, Links, Message, Upid};
+use master_core::command::AnnounceLeader;
 use master_core::{Command, CommandKind, Encoded, Outcome, Timestamp};
-use master_core::command::{AnnounceLeader};
 use proto::v1::MasterInfo;
 use replicated_log::{ReplicatedLog, Role, Status};
 use seams::Seams;
@@ -53,7 +53,10 @@ pub(crate) struct Context {
 
 impl std::fmt::Debug for Context {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Context").field("node_id", &self.config.node_id).finish_non_exhaustive()
+        formatter
+            .debug_struct("Context")
+            .field("node_id", &self.config.node_id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -194,10 +197,19 @@ fn batch_applied(context: &Arc<Context>, state: &mut State, mut batch: Batch) {
             *state = State::Following;
             return;
         }
-        tracing::info!(node_id = context.config.node_id, term, log_index = batch.upto.index, "leading");
+        tracing::info!(
+            node_id = context.config.node_id,
+            term,
+            log_index = batch.upto.index,
+            "leading"
+        );
         context.metrics.elected(true);
-        let mut leadership =
-            Leadership::new(context.clone(), *term, std::mem::take(master_id), batch.registry.clone());
+        let mut leadership = Leadership::new(
+            context.clone(),
+            *term,
+            std::mem::take(master_id),
+            batch.registry.clone(),
+        );
         // What follows the announcement in the same batch has effects for this leadership already.
         batch.commands.drain(..=at);
         leadership.batch(batch);
@@ -242,11 +254,13 @@ fn announce(context: &Arc<Context>, term: u64) -> State {
     };
     let id = ProposalId { term, number: 0 };
     let completions = context.completions.clone();
-    let queued = context.log.propose_with(state_machine::encode(id, &command), move |result| {
-        if let Err(error) = result {
-            completions.send(Completion::Failed(id, error)).ok();
-        }
-    });
+    let queued = context
+        .log
+        .propose_with(state_machine::encode(id, &command), move |result| {
+            if let Err(error) = result {
+                completions.send(Completion::Failed(id, error)).ok();
+            }
+        });
     match queued {
         Ok(()) => State::Announcing { term, master_id },
         // The queue is full of what an earlier leadership proposed; the next status change tries again.
@@ -258,7 +272,9 @@ fn announce(context: &Arc<Context>, term: u64) -> State {
 pub(crate) fn master_info(context: &Context, master_id: &str) -> MasterInfo {
     use proto::v1::{Address, master_info};
     let ip = *context.pid.address.ip();
-    let capability = |capability| master_info::Capability { r#type: Some(capability as i32) };
+    let capability = |capability| master_info::Capability {
+        r#type: Some(capability as i32),
+    };
     MasterInfo {
         id: master_id.to_owned(),
         // Network byte order read as little endian: the libprocess encoding.

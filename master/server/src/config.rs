@@ -117,20 +117,33 @@ impl Config {
             return fail("node_id", "0 is not a node id; ids start at 1".to_owned());
         }
         if self.initial_cluster.is_empty() && self.join.is_none() {
-            return fail("initial_cluster", "name the members (1=host:5150,2=…), or give --join=host:5150".to_owned());
+            return fail(
+                "initial_cluster",
+                "name the members (1=host:5150,2=…), or give --join=host:5150".to_owned(),
+            );
         }
         if !self.initial_cluster.is_empty() && !self.initial_cluster.contains_key(&self.node_id) {
             let members: Vec<String> = self.initial_cluster.keys().map(u64::to_string).collect();
             return fail(
                 "initial_cluster",
-                format!("node id {} is not among the members {}", self.node_id, members.join(", ")),
+                format!(
+                    "node id {} is not among the members {}",
+                    self.node_id,
+                    members.join(", ")
+                ),
             );
         }
         if !(Duration::from_millis(10)..=Duration::from_secs(900)).contains(&self.agent_ping_timeout) {
-            return fail("agent_ping_timeout", format!("{:?} is not within 10ms and 15mins", self.agent_ping_timeout));
+            return fail(
+                "agent_ping_timeout",
+                format!("{:?} is not within 10ms and 15mins", self.agent_ping_timeout),
+            );
         }
         if self.max_agent_ping_timeouts == 0 {
-            return fail("max_agent_ping_timeouts", "0 would make every agent unreachable; at least 1".to_owned());
+            return fail(
+                "max_agent_ping_timeouts",
+                "0 would make every agent unreachable; at least 1".to_owned(),
+            );
         }
         if self.allocation_interval.is_zero() {
             return fail("allocation_interval", "must be longer than 0".to_owned());
@@ -150,7 +163,10 @@ impl Config {
         if self.advertise_ip.unwrap_or(self.ip).is_unspecified() {
             return fail(
                 "advertise_ip",
-                format!("--ip={} listens everywhere: name the address agents and frameworks can reach", self.ip),
+                format!(
+                    "--ip={} listens everywhere: name the address agents and frameworks can reach",
+                    self.ip
+                ),
             );
         }
         Ok(())
@@ -183,9 +199,27 @@ mod tests {
         let cases: [(&str, Config); 5] = [
             ("--node_id", Config { node_id: 0, ..valid() }),
             ("node id 7 is not among the members 1", Config { node_id: 7, ..valid() }),
-            ("--max_agent_ping_timeouts", Config { max_agent_ping_timeouts: 0, ..valid() }),
-            ("--raft_election_min", Config { raft_election_min: Duration::from_millis(5), ..valid() }),
-            ("--ip=0.0.0.0 listens everywhere", Config { ip: Ipv4Addr::UNSPECIFIED, ..valid() }),
+            (
+                "--max_agent_ping_timeouts",
+                Config {
+                    max_agent_ping_timeouts: 0,
+                    ..valid()
+                },
+            ),
+            (
+                "--raft_election_min",
+                Config {
+                    raft_election_min: Duration::from_millis(5),
+                    ..valid()
+                },
+            ),
+            (
+                "--ip=0.0.0.0 listens everywhere",
+                Config {
+                    ip: Ipv4Addr::UNSPECIFIED,
+                    ..valid()
+                },
+            ),
         ];
         for (expected, config) in cases {
             let text = config.validate().expect_err(expected).to_string();

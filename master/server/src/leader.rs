@@ -53,10 +53,7 @@ fn elsewhere(context: &Context) -> LeaderView {
 }
 
 /// Waits until a leader is known, at most `limit`.
-pub(crate) async fn known(
-    leader: &mut watch::Receiver<LeaderView>,
-    limit: std::time::Duration,
-) -> LeaderView {
+pub(crate) async fn known(leader: &mut watch::Receiver<LeaderView>, limit: std::time::Duration) -> LeaderView {
     let wait = leader.wait_for(|view| *view != LeaderView::Unknown);
     match tokio::time::timeout(limit, wait).await {
         Ok(Ok(view)) => view.clone(),

@@ -75,7 +75,10 @@ impl Service for Starting {
     fn handle(&self, request: HttpRequest) -> BoxFuture<'_, HttpResponse> {
         match self.0.get() {
             Some(edge) => edge.handle(request),
-            None => Box::pin(std::future::ready(HttpResponse::text(503, "Master has not finished recovery"))),
+            None => Box::pin(std::future::ready(HttpResponse::text(
+                503,
+                "Master has not finished recovery",
+            ))),
         }
     }
 }
@@ -88,13 +91,24 @@ impl Master {
         config.validate()?;
         let listen = SocketAddr::new(config.ip.into(), config.port);
         let starting = Arc::new(Starting::default());
-        let limits = Limits { max_body_bytes: config.max_body_bytes, ..Limits::default() };
-        let bound = |source| StartError::Listen { address: listen, source };
-        let server = Server::start(seams.clone(), listen, limits, starting.clone()).await.map_err(bound)?;
+        let limits = Limits {
+            max_body_bytes: config.max_body_bytes,
+            ..Limits::default()
+        };
+        let bound = |source| StartError::Listen {
+            address: listen,
+            source,
+        };
+        let server = Server::start(seams.clone(), listen, limits, starting.clone())
+            .await
+            .map_err(bound)?;
         let pid = advertised(&config, server.local_addr());
         let hostname = config.hostname.clone().unwrap_or_else(|| pid.address.ip().to_string());
 
-        let empty = Published { registry: Registry::default(), applied: LogPosition::default() };
+        let empty = Published {
+            registry: Registry::default(),
+            applied: LogPosition::default(),
+        };
         let published = Arc::new(ArcSwap::from_pointee(empty));
         let (feed, batches) = mpsc::unbounded_channel();
         let (announced_sender, announced) = watch::channel(0);
@@ -119,7 +133,13 @@ impl Master {
             seams,
             config,
         });
-        let inbox = Inbox { mailbox, batches, completions, exited, announced };
+        let inbox = Inbox {
+            mailbox,
+            batches,
+            completions,
+            exited,
+            announced,
+        };
         let actor = tokio::spawn(actor::run(context.clone(), inbox));
         if starting.0.set(Edge::new(context.clone())).is_err() {
             tracing::error!("the port was handed to two masters");

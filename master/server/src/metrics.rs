@@ -71,7 +71,10 @@ impl Metrics {
     /// All counters by name.
     pub(crate) fn snapshot(&self) -> BTreeMap<String, u64> {
         let mut all = self.named.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        all.insert("master/dropped_messages".to_owned(), self.dropped_messages.load(Ordering::Relaxed));
+        all.insert(
+            "master/dropped_messages".to_owned(),
+            self.dropped_messages.load(Ordering::Relaxed),
+        );
         all
     }
 }

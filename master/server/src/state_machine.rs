@@ -103,7 +103,10 @@ impl ReplicatedRegistry {
     }
 
     fn publish(&self, applied: LogPosition) {
-        self.published.store(Arc::new(Published { registry: self.registry.clone(), applied }));
+        self.published.store(Arc::new(Published {
+            registry: self.registry.clone(),
+            applied,
+        }));
     }
 }
 
@@ -132,7 +135,10 @@ impl StateMachine for ReplicatedRegistry {
             bytes.copy_from_slice(&header[at..at + 8]);
             u64::from_be_bytes(bytes)
         };
-        let id = ProposalId { term: word(0), number: word(8) };
+        let id = ProposalId {
+            term: word(0),
+            number: word(8),
+        };
         let command = match Command::decode(body) {
             Ok(command) => command,
             Err(error) => stop_on_unreadable(position, &error.to_string()),
@@ -141,7 +147,13 @@ impl StateMachine for ReplicatedRegistry {
             CommandKind::AnnounceLeader(announce) => Some(announce.node_id),
             _ => None,
         };
-        let applied = self.registry.apply(Position { term: position.term, index: position.index }, &command);
+        let applied = self.registry.apply(
+            Position {
+                term: position.term,
+                index: position.index,
+            },
+            &command,
+        );
         if let (Some(node_id), Outcome::LeaderAnnounced { .. }) = (announced, &applied.outcome) {
             self.feeding = node_id == self.node_id;
             self.announcement = Some(position.term);
@@ -159,7 +171,11 @@ impl StateMachine for ReplicatedRegistry {
         if self.batch.is_empty() {
             return;
         }
-        let batch = Batch { registry: self.registry.clone(), upto, commands: std::mem::take(&mut self.batch) };
+        let batch = Batch {
+            registry: self.registry.clone(),
+            upto,
+            commands: std::mem::take(&mut self.batch),
+        };
         if self.feed.send(batch).is_err() {
             // The master is stopping; what was applied stays applied.
             self.feeding = false;

@@ -23,7 +23,9 @@ pub(super) async fn call(context: &Context, request: HttpRequest) -> HttpRespons
     let Some(kind) = call.r#type.and_then(|number| call::Type::try_from(number).ok()) else {
         return HttpResponse::text(400, "Failed to validate master::Call: Expecting 'type' to be present");
     };
-    let Some(answer_type) = accepted(request.headers.get("accept")) else { return not_acceptable() };
+    let Some(answer_type) = accepted(request.headers.get("accept")) else {
+        return not_acceptable();
+    };
     let answer = match kind {
         call::Type::GetHealth => Response {
             r#type: Some(response::Type::GetHealth as i32),

@@ -22,7 +22,9 @@ fn decode_part(text: &str) -> Result<String, String> {
         match bytes[at] {
             b'+' => decoded.push(b' '),
             b'%' => {
-                let hex = text.get(at + 1..at + 3).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+                let hex = text
+                    .get(at + 1..at + 3)
+                    .and_then(|digits| u8::from_str_radix(digits, 16).ok());
                 let Some(byte) = hex else {
                     let shown: String = text[at..].chars().take(3).collect();
                     return Err(format!("Malformed % escape in '{text}': '{shown}'"));
@@ -50,7 +52,10 @@ mod tests {
 
     #[test]
     fn a_malformed_escape_is_named() {
-        assert_eq!(decode("frameworkId=%zz"), Err("Malformed % escape in '%zz': '%zz'".to_owned()));
+        assert_eq!(
+            decode("frameworkId=%zz"),
+            Err("Malformed % escape in '%zz': '%zz'".to_owned())
+        );
         assert_eq!(decode("a=%e"), Err("Malformed % escape in '%e': '%e'".to_owned()));
     }
 }

@@ -19,8 +19,6 @@ pub(super) async fn redirect(context: &Context, path: &str) -> HttpResponse {
         // The one route that takes no rest, not even a slash.
         _ if path != "/master/redirect" => HttpResponse::status(404),
         LeaderView::Elsewhere(address) => HttpResponse::redirect(format!("//{address}")),
-        LeaderView::Here => {
-            HttpResponse::redirect(format!("//{}:{}", context.hostname, context.pid.address.port()))
-        }
+        LeaderView::Here => HttpResponse::redirect(format!("//{}:{}", context.hostname, context.pid.address.port())),
     }
 }

@@ -87,9 +87,10 @@ fn validate(call: &Call) -> Result<call::Type, Invalid> {
         call::Type::Kill => (call.kill.is_some(), "kill"),
         call::Type::Shutdown => (call.shutdown.is_some(), "shutdown"),
         call::Type::Acknowledge => (call.acknowledge.is_some(), "acknowledge"),
-        call::Type::AcknowledgeOperationStatus => {
-            (call.acknowledge_operation_status.is_some(), "acknowledge_operation_status")
-        }
+        call::Type::AcknowledgeOperationStatus => (
+            call.acknowledge_operation_status.is_some(),
+            "acknowledge_operation_status",
+        ),
         call::Type::Reconcile => (call.reconcile.is_some(), "reconcile"),
         call::Type::ReconcileOperations => (call.reconcile_operations.is_some(), "reconcile_operations"),
         call::Type::Message => (call.message.is_some(), "message"),
@@ -102,7 +103,11 @@ fn validate(call: &Call) -> Result<call::Type, Invalid> {
         return missing(field);
     }
     let invalid_uuid = || Err(Invalid::Text("Not a valid UUID".to_owned()));
-    if call.acknowledge.as_ref().is_some_and(|it| kind == call::Type::Acknowledge && it.uuid.len() != 16) {
+    if call
+        .acknowledge
+        .as_ref()
+        .is_some_and(|it| kind == call::Type::Acknowledge && it.uuid.len() != 16)
+    {
         return invalid_uuid();
     }
     if let (call::Type::AcknowledgeOperationStatus, Some(it)) = (kind, &call.acknowledge_operation_status) {
@@ -116,7 +121,9 @@ fn validate(call: &Call) -> Result<call::Type, Invalid> {
     if let (call::Type::UpdateFramework, Some(it)) = (kind, &call.update_framework)
         && it.framework_info.id != call.framework_id
     {
-        return Err(Invalid::Text("'framework_id' differs from 'update_framework.framework_info.id'".to_owned()));
+        return Err(Invalid::Text(
+            "'framework_id' differs from 'update_framework.framework_info.id'".to_owned(),
+        ));
     }
     Ok(kind)
 }
@@ -127,7 +134,9 @@ fn validate_subscribe(call: &Call) -> Result<call::Type, Invalid> {
     };
     let text = |id: Option<&proto::v1::FrameworkId>| id.map(|id| id.value.clone()).unwrap_or_default();
     if text(call.framework_id.as_ref()) != text(subscribe.framework_info.id.as_ref()) {
-        return Err(Invalid::Text("'framework_id' differs from 'subscribe.framework_info.id'".to_owned()));
+        return Err(Invalid::Text(
+            "'framework_id' differs from 'subscribe.framework_info.id'".to_owned(),
+        ));
     }
     Ok(call::Type::Subscribe)
 }
@@ -161,13 +170,20 @@ where
 }
 
 pub(super) fn not_acceptable() -> HttpResponse {
-    HttpResponse::text(406, "Expecting 'Accept' to allow 'application/x-protobuf' or 'application/json'")
+    HttpResponse::text(
+        406,
+        "Expecting 'Accept' to allow 'application/x-protobuf' or 'application/json'",
+    )
 }
 
 /// The media type of the answer: JSON wins where both are allowed; `q` counts only when it is 0.
 pub(super) fn accepted(accept: Option<&str>) -> Option<MediaType> {
-    let Some(accept) = accept else { return Some(MediaType::Json) };
-    [MediaType::Json, MediaType::Protobuf].into_iter().find(|candidate| allows(accept, candidate.as_str()))
+    let Some(accept) = accept else {
+        return Some(MediaType::Json);
+    };
+    [MediaType::Json, MediaType::Protobuf]
+        .into_iter()
+        .find(|candidate| allows(accept, candidate.as_str()))
 }
 
 fn allows(accept: &str, media_type: &str) -> bool {
@@ -192,23 +208,55 @@ mod tests {
     fn json_wins_unless_it_is_refused() {
         assert_eq!(accepted(None), Some(MediaType::Json));
         assert_eq!(accepted(Some("*/*")), Some(MediaType::Json));
-        assert_eq!(accepted(Some("application/x-protobuf;q=0.9, application/json;q=0.1")), Some(MediaType::Json));
-        assert_eq!(accepted(Some("application/json;q=0, application/*")), Some(MediaType::Json));
+        assert_eq!(
+            accepted(Some("application/x-protobuf;q=0.9, application/json;q=0.1")),
+            Some(MediaType::Json)
+        );
+        assert_eq!(
+            accepted(Some("application/json;q=0, application/*")),
+            Some(MediaType::Json)
+        );
         assert_eq!(accepted(Some("application/x-protobuf")), Some(MediaType::Protobuf));
-        for refused in ["text/html", "", "application/recordio", "application/json;q=0,application/x-protobuf;q=0.0"] {
+        for refused in [
+            "text/html",
+            "",
+            "application/recordio",
+            "application/json;q=0,application/x-protobuf;q=0.0",
+        ] {
             assert_eq!(accepted(Some(refused)), None, "{refused}");
         }
     }
 
     #[test]
     fn each_missing_part_is_named() {
-        let call = Call { r#type: Some(call::Type::Kill as i32), ..Call::default() };
-        assert_eq!(validate(&call), Err(Invalid::Text("Expecting 'framework_id' to be present".to_owned())));
-        let call = Call { framework_id: Some(proto::v1::FrameworkId { value: "f".to_owned() }), ..call };
-        assert_eq!(validate(&call), Err(Invalid::Text("Expecting 'kill' to be present".to_owned())));
-        let call = Call { r#type: Some(99), ..call };
-        assert_eq!(validate(&call), Err(Invalid::Text("Expecting 'type' to be present".to_owned())));
-        let call = Call { r#type: Some(call::Type::Unknown as i32), ..call };
+        let call = Call {
+            r#type: Some(call::Type::Kill as i32),
+            ..Call::default()
+        };
+        assert_eq!(
+            validate(&call),
+            Err(Invalid::Text("Expecting 'framework_id' to be present".to_owned()))
+        );
+        let call = Call {
+            framework_id: Some(proto::v1::FrameworkId { value: "f".to_owned() }),
+            ..call
+        };
+        assert_eq!(
+            validate(&call),
+            Err(Invalid::Text("Expecting 'kill' to be present".to_owned()))
+        );
+        let call = Call {
+            r#type: Some(99),
+            ..call
+        };
+        assert_eq!(
+            validate(&call),
+            Err(Invalid::Text("Expecting 'type' to be present".to_owned()))
+        );
+        let call = Call {
+            r#type: Some(call::Type::Unknown as i32),
+            ..call
+        };
         assert_eq!(validate(&call), Err(Invalid::NotImplemented));
     }
 }

@@ -5,10 +5,10 @@
 
 use libprocess::HttpResponse;
 use master_core::allocator::refuse_duration;
+use master_core::command::LaunchTasks;
 use master_core::ids::{AgentId, FrameworkId, OfferId, TaskId};
 use master_core::resources::Resources;
 use master_core::{CommandKind, Encoded, validate};
-use master_core::command::{LaunchTasks};
 use proto::internal::StatusUpdate;
 use proto::v1::offer::{Operation, operation};
 use proto::v1::scheduler::{Event, call, event};
@@ -63,7 +63,12 @@ impl Leadership {
         };
         if !self.agents.get(&pool.agent_id).is_some_and(|agent| agent.connected) {
             // Its offers are rescinded when it leaves, so that this is a race of a moment.
-            self.drop_tasks(&pool, &accept.operations, Reason::AgentDisconnected, "Agent disconnected");
+            self.drop_tasks(
+                &pool,
+                &accept.operations,
+                Reason::AgentDisconnected,
+                "Agent disconnected",
+            );
             self.recover_offered(framework_id, &pool.agent_id, &pool.available, None);
             return;
         }
@@ -86,7 +91,10 @@ impl Leadership {
     ) {
         for offer_id in offer_ids {
             // An offer of another framework stays where it is.
-            if self.offers.get(offer_id).is_some_and(|offer| offer.framework_id == *framework_id)
+            if self
+                .offers
+                .get(offer_id)
+                .is_some_and(|offer| offer.framework_id == *framework_id)
                 && let Some(offer) = self.offers.remove(offer_id)
             {
                 self.take_back(&offer, None);
@@ -117,7 +125,12 @@ impl Leadership {
                 let tasks = operation.launch.map(|launch| launch.task_infos).unwrap_or_default();
                 if operation.id.is_some() {
                     for task in &tasks {
-                        self.task_error(pool, task, Reason::TaskInvalid, "Operation 'id' is not supported for LAUNCH");
+                        self.task_error(
+                            pool,
+                            task,
+                            Reason::TaskInvalid,
+                            "Operation 'id' is not supported for LAUNCH",
+                        );
                     }
                     return;
                 }
@@ -147,7 +160,13 @@ impl Leadership {
             let checked = if in_flight {
                 Err(duplicate(&task_id))
             } else {
-                validate::launch(&self.registry, &pool.framework_id, &pool.agent_id, &pool.available, &task)
+                validate::launch(
+                    &self.registry,
+                    &pool.framework_id,
+                    &pool.agent_id,
+                    &pool.available,
+                    &task,
+                )
             };
             let used = match checked {
                 Ok(used) => used,
@@ -167,8 +186,13 @@ impl Leadership {
     }
 
     fn launch_group(&mut self, pool: &mut Pool, group: operation::LaunchGroup) {
-        let operation::LaunchGroup { mut executor, mut task_group } = group;
-        executor.framework_id.get_or_insert_with(|| pool.framework_id.to_proto());
+        let operation::LaunchGroup {
+            mut executor,
+            mut task_group,
+        } = group;
+        executor
+            .framework_id
+            .get_or_insert_with(|| pool.framework_id.to_proto());
         allocate_to(&mut executor.resources, &pool.role);
         for task in &mut task_group.tasks {
             task.executor.get_or_insert_with(|| executor.clone());
@@ -211,7 +235,14 @@ impl Leadership {
         for (position, task) in task_group.tasks.iter().enumerate() {
             let task_id = TaskId::from(&task.task_id);
             self.launching.insert((pool.framework_id.clone(), task_id.clone()));
-            requested.push((task_id, if position == 0 { used.clone() } else { Resources::default() }));
+            requested.push((
+                task_id,
+                if position == 0 {
+                    used.clone()
+                } else {
+                    Resources::default()
+                },
+            ));
         }
         let tasks = task_group.tasks.iter().map(Encoded::new).collect();
         self.propose_launch(pool, tasks, Some(Encoded::new(&executor)), requested);
@@ -241,8 +272,18 @@ impl Leadership {
     }
 
     /// The launch is in the registry: what was offered is now used, what was refused is free again.
-    pub(super) fn account_launch(&mut self, pending: Option<&Pending>, launched: &[std::sync::Arc<master_core::registry::Task>]) {
-        let Some(Pending::Launch { framework_id, agent_id, tasks, .. }) = pending else {
+    pub(super) fn account_launch(
+        &mut self,
+        pending: Option<&Pending>,
+        launched: &[std::sync::Arc<master_core::registry::Task>],
+    ) {
+        let Some(Pending::Launch {
+            framework_id,
+            agent_id,
+            tasks,
+            ..
+        }) = pending
+        else {
             // Of an earlier leadership of this replica: the allocator counts the agent anew.
             if let Some(task) = launched.first() {
                 self.agent_total_changed(&task.agent_id.clone());
@@ -267,7 +308,14 @@ impl Leadership {
     }
 
     fn task_error(&mut self, pool: &Pool, task: &TaskInfo, reason: Reason, message: &str) {
-        self.master_update(&pool.framework_id, &pool.agent_id, task, TaskState::TaskError, reason, message);
+        self.master_update(
+            &pool.framework_id,
+            &pool.agent_id,
+            task,
+            TaskState::TaskError,
+            reason,
+            message,
+        );
     }
 
     fn drop_task(
@@ -278,8 +326,15 @@ impl Leadership {
         reason: Reason,
         message: &str,
     ) {
-        let aware = self.registry.framework(framework_id).is_some_and(|framework| framework.is_partition_aware());
-        let state = if aware { TaskState::TaskDropped } else { TaskState::TaskLost };
+        let aware = self
+            .registry
+            .framework(framework_id)
+            .is_some_and(|framework| framework.is_partition_aware());
+        let state = if aware {
+            TaskState::TaskDropped
+        } else {
+            TaskState::TaskLost
+        };
         self.master_update(framework_id, agent_id, task, state, reason, message);
     }
 
@@ -330,13 +385,19 @@ impl Leadership {
 }
 
 fn duplicate(task_id: &TaskId) -> validate::Refusal {
-    validate::Refusal { reason: Reason::TaskInvalid, message: format!("Task has duplicate ID: {task_id}") }
+    validate::Refusal {
+        reason: Reason::TaskInvalid,
+        message: format!("Task has duplicate ID: {task_id}"),
+    }
 }
 
 /// Tasks an operation would launch.
 fn launched_by(operation: &Operation) -> impl Iterator<Item = &TaskInfo> {
     let single = operation.launch.iter().flat_map(|launch| launch.task_infos.iter());
-    let grouped = operation.launch_group.iter().flat_map(|launch| launch.task_group.tasks.iter());
+    let grouped = operation
+        .launch_group
+        .iter()
+        .flat_map(|launch| launch.task_group.tasks.iter());
     single.chain(grouped)
 }
 
@@ -351,6 +412,10 @@ fn complete_task(task: &mut TaskInfo, framework_id: &FrameworkId, role: &str) {
 
 fn allocate_to(resources: &mut [v1::Resource], role: &str) {
     for resource in resources {
-        resource.allocation_info.get_or_insert_with(|| v1::resource::AllocationInfo { role: Some(role.to_owned()) });
+        resource
+            .allocation_info
+            .get_or_insert_with(|| v1::resource::AllocationInfo {
+                role: Some(role.to_owned()),
+            });
     }
 }

@@ -1,9 +1,9 @@
 //! Messages to the actor `master`. An unknown name or a body that cannot be read is logged and dropped, as in Mesos.
 
 use libprocess::{Message, Upid};
+use master_core::command::{AgentRemoval, RemoveAgent, RemoveExecutor, UpdateAgent, UpdateTaskStatus};
 use master_core::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
 use master_core::{CommandKind, Encoded};
-use master_core::command::{AgentRemoval, RemoveAgent, RemoveExecutor, UpdateAgent, UpdateTaskStatus};
 use proto::internal::{
     ExecutorToFrameworkMessage, ExitedExecutorMessage, RegisterSlaveMessage, ReregisterSlaveMessage,
     StatusUpdateMessage, SubmitSchedulerResponse, UnregisterSlaveMessage, UpdateSlaveMessage,
@@ -68,10 +68,17 @@ impl Leadership {
 
     fn status_update(&mut self, message: StatusUpdateMessage) {
         // Mesos aborts without a pid; nothing we do needs it.
-        let Some(agent_id) = message.update.slave_id.as_ref().map(AgentId::from) else { return };
+        let Some(agent_id) = message.update.slave_id.as_ref().map(AgentId::from) else {
+            return;
+        };
         let framework_id = FrameworkId::from(&message.update.framework_id);
         let task_id = TaskId::from(&message.update.status.task_id);
-        let uuid = message.update.uuid.as_ref().map(|uuid| uuid.to_vec()).unwrap_or_default();
+        let uuid = message
+            .update
+            .uuid
+            .as_ref()
+            .map(|uuid| uuid.to_vec())
+            .unwrap_or_default();
         if uuid.len() != 16 || !self.agents.contains_key(&agent_id) {
             // An agent that is not registered with this leadership sends it again once it is.
             tracing::info!(%agent_id, %framework_id, %task_id, "dropping a status update without uuid or registered agent");
@@ -82,22 +89,34 @@ impl Leadership {
         if !self.updating.insert(key) {
             return;
         }
-        let command = UpdateTaskStatus { agent_id, update: Encoded::new(&message.update) };
-        self.propose(CommandKind::UpdateTaskStatus(command), Pending::StatusUpdate(framework_id, task_id, uuid));
+        let command = UpdateTaskStatus {
+            agent_id,
+            update: Encoded::new(&message.update),
+        };
+        self.propose(
+            CommandKind::UpdateTaskStatus(command),
+            Pending::StatusUpdate(framework_id, task_id, uuid),
+        );
     }
 
     fn exited_executor(&mut self, message: &ExitedExecutorMessage) {
         let agent_id = AgentId::from(&message.slave_id);
         let framework_id = FrameworkId::from(&message.framework_id);
         let executor_id = ExecutorId::from(&message.executor_id);
-        let known = self
-            .registry
-            .agent(&agent_id)
-            .is_some_and(|agent| agent.executors.contains_key(&(framework_id.clone(), executor_id.clone())));
+        let known = self.registry.agent(&agent_id).is_some_and(|agent| {
+            agent
+                .executors
+                .contains_key(&(framework_id.clone(), executor_id.clone()))
+        });
         if !known || !self.agents.contains_key(&agent_id) {
             return;
         }
-        let command = RemoveExecutor { agent_id, framework_id, executor_id, status: message.status };
+        let command = RemoveExecutor {
+            agent_id,
+            framework_id,
+            executor_id,
+            status: message.status,
+        };
         self.propose(CommandKind::RemoveExecutor(command), Pending::Nobody);
     }
 
@@ -120,7 +139,9 @@ impl Leadership {
         if !self.agents.contains_key(&agent_id) {
             return;
         }
-        let Some(command) = master_core::decide::agent_update(&self.registry, &agent_id, message) else { return };
+        let Some(command) = master_core::decide::agent_update(&self.registry, &agent_id, message) else {
+            return;
+        };
         self.propose(CommandKind::UpdateAgent(UpdateAgent { ..command }), Pending::Nobody);
     }
 
@@ -130,7 +151,10 @@ impl Leadership {
             tracing::info!(%agent_id, %from, "ignoring the unregistration of an agent by another");
             return;
         }
-        let command = RemoveAgent { agent_id, reason: AgentRemoval::Unregistered };
+        let command = RemoveAgent {
+            agent_id,
+            reason: AgentRemoval::Unregistered,
+        };
         self.propose(CommandKind::RemoveAgent(command), Pending::Nobody);
     }
 }

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use libprocess::{Exited, Upid};
 use master_core::allocator::AgentFacts;
+use master_core::command::{LoseTasks, MarkAgentUnreachable};
 use master_core::ids::{AgentId, FrameworkId};
 use master_core::resources::Resources;
 use master_core::{CommandKind, Timestamp};
-use master_core::command::{LoseTasks, MarkAgentUnreachable};
 use proto::internal::PingSlaveMessage;
-use proto::v1::{TaskState, agent_info};
 use proto::v1::task_status::Reason;
+use proto::v1::{TaskState, agent_info};
 use tokio::time::Instant;
 
 use super::Leadership;
@@ -73,22 +73,33 @@ impl Leadership {
             self.agent_total_changed(agent_id);
         }
         self.allocator.activate_agent(agent_id);
-        self.timers.at(Instant::now(), Timer::Ping(agent_id.clone(), generation));
+        self.timers
+            .at(Instant::now(), Timer::Ping(agent_id.clone(), generation));
     }
 
     fn add_agent_to_allocator(&mut self, agent_id: &AgentId) {
-        let Some(agent) = self.registry.agent(agent_id).cloned() else { return };
-        let capabilities: Vec<agent_info::Capability> =
-            agent.capabilities.iter().map(|number| agent_info::Capability { r#type: Some(*number) }).collect();
+        let Some(agent) = self.registry.agent(agent_id).cloned() else {
+            return;
+        };
+        let capabilities: Vec<agent_info::Capability> = agent
+            .capabilities
+            .iter()
+            .map(|number| agent_info::Capability { r#type: Some(*number) })
+            .collect();
         let facts = AgentFacts::from_info(&agent.info, &capabilities);
         let used = self.used_by_framework(agent_id);
-        self.allocator.add_agent(agent_id.clone(), facts, agent.total.clone(), &used);
+        self.allocator
+            .add_agent(agent_id.clone(), facts, agent.total.clone(), &used);
     }
 
     /// What tasks and executors of each framework use on an agent.
     fn used_by_framework(&self, agent_id: &AgentId) -> Vec<(FrameworkId, Resources)> {
         let mut used: BTreeMap<FrameworkId, Resources> = BTreeMap::new();
-        for task in self.registry.tasks_of_agent(agent_id).filter(|task| !task.is_terminal()) {
+        for task in self
+            .registry
+            .tasks_of_agent(agent_id)
+            .filter(|task| !task.is_terminal())
+        {
             used.entry(task.framework_id.clone()).or_default().add(&task.resources);
         }
         if let Some(agent) = self.registry.agent(agent_id) {
@@ -115,19 +126,25 @@ impl Leadership {
 
     /// Sends a message from `master` to a registered agent; returns whether there is one to send to.
     pub(super) fn send_to_agent<M: prost::Message + prost::Name>(&self, agent_id: &AgentId, message: &M) -> bool {
-        let Some(connection) = self.agents.get(agent_id) else { return false };
+        let Some(connection) = self.agents.get(agent_id) else {
+            return false;
+        };
         self.send_to_pid(&connection.pid, message);
         connection.connected
     }
 
     pub(super) fn send_to_pid<M: prost::Message + prost::Name>(&self, pid: &Upid, message: &M) {
-        self.context.links.send("master", pid, &M::full_name(), message.encode_to_vec().into());
+        self.context
+            .links
+            .send("master", pid, &M::full_name(), message.encode_to_vec().into());
     }
 
     pub(super) fn ping_due(&mut self, agent_id: &AgentId, generation: u64, now: Instant) {
         let config = &self.context.config;
         let (interval, allowed) = (config.agent_ping_timeout, config.max_agent_ping_timeouts);
-        let Some(agent) = self.agents.get_mut(agent_id) else { return };
+        let Some(agent) = self.agents.get_mut(agent_id) else {
+            return;
+        };
         if agent.generation != generation {
             return;
         }
@@ -140,7 +157,8 @@ impl Leadership {
         let connected = agent.connected;
         let silent = agent.missed >= allowed;
         self.send_to_agent(agent_id, &PingSlaveMessage { connected });
-        self.timers.at(now + interval, Timer::Ping(agent_id.clone(), generation));
+        self.timers
+            .at(now + interval, Timer::Ping(agent_id.clone(), generation));
         if silent {
             self.mark_unreachable(agent_id, "health check timed out");
         }
@@ -170,21 +188,26 @@ impl Leadership {
 
     fn disconnect_agent(&mut self, agent_id: &AgentId) {
         let disconnection = self.next_generation();
-        let Some(agent) = self.agents.get_mut(agent_id) else { return };
+        let Some(agent) = self.agents.get_mut(agent_id) else {
+            return;
+        };
         tracing::info!(%agent_id, pid = %agent.pid, "agent disconnected");
         agent.connected = false;
         agent.disconnection = disconnection;
         self.rescind_offers_of_agent(agent_id);
         self.allocator.deactivate_agent(agent_id);
         let deadline = Instant::now() + self.context.config.agent_reregister_timeout;
-        self.timers.at(deadline, Timer::ReregisterTimeout(agent_id.clone(), disconnection));
+        self.timers
+            .at(deadline, Timer::ReregisterTimeout(agent_id.clone(), disconnection));
         self.lose_tasks_without_checkpoint(agent_id);
     }
 
     /// Tasks of frameworks that do not checkpoint die with the connection.
     fn lose_tasks_without_checkpoint(&mut self, agent_id: &AgentId) {
         let does_not_checkpoint = |framework_id| {
-            self.registry.framework(framework_id).is_some_and(|framework| !framework.info.checkpoint())
+            self.registry
+                .framework(framework_id)
+                .is_some_and(|framework| !framework.info.checkpoint())
         };
         let tasks: Vec<_> = self
             .registry
@@ -193,7 +216,12 @@ impl Leadership {
             .map(|task| (task.framework_id.clone(), task.id.clone()))
             .collect();
         let executors: Vec<_> = self.registry.agent(agent_id).map_or_else(Vec::new, |agent| {
-            agent.executors.keys().filter(|(framework_id, _)| does_not_checkpoint(framework_id)).cloned().collect()
+            agent
+                .executors
+                .keys()
+                .filter(|(framework_id, _)| does_not_checkpoint(framework_id))
+                .cloned()
+                .collect()
         });
         if tasks.is_empty() && executors.is_empty() {
             return;
@@ -228,8 +256,14 @@ impl Leadership {
         }
         tracing::info!(%agent_id, why, "marking agent unreachable");
         let since = Timestamp(self.context.seams.clock.now_micros());
-        let command = MarkAgentUnreachable { agent_id: agent_id.clone(), since };
-        self.propose(CommandKind::MarkAgentUnreachable(command), Pending::Unreachable(agent_id.clone()));
+        let command = MarkAgentUnreachable {
+            agent_id: agent_id.clone(),
+            since,
+        };
+        self.propose(
+            CommandKind::MarkAgentUnreachable(command),
+            Pending::Unreachable(agent_id.clone()),
+        );
     }
 
     /// The proposal failed; the next missed ping or timeout tries again.

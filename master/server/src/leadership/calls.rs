@@ -1,9 +1,9 @@
 //! Calls of the scheduler API, after the edge has decoded and validated their form.
 
 use libprocess::{HttpResponse, PeerClosed};
+use master_core::command::{AcknowledgeStatus, KillTask};
 use master_core::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
 use master_core::{CommandKind, Encoded};
-use master_core::command::{AcknowledgeStatus, KillTask};
 use proto::internal::{FrameworkToExecutorMessage, ShutdownExecutorMessage, StatusUpdateAcknowledgementMessage};
 use proto::v1::scheduler::{Call, call};
 
@@ -32,7 +32,15 @@ pub(crate) struct SchedulerCall {
 impl Leadership {
     /// Checks who calls (steps 11 to 15 of the endpoint) and carries the call out.
     pub(crate) fn scheduler_call(&mut self, call: SchedulerCall) {
-        let SchedulerCall { call, kind, stream_id, principal, media_type, closed, reply } = call;
+        let SchedulerCall {
+            call,
+            kind,
+            stream_id,
+            principal,
+            media_type,
+            closed,
+            reply,
+        } = call;
         self.context.metrics.scheduler_call(kind);
         if kind == call::Type::Subscribe {
             match call.subscribe {
@@ -72,11 +80,18 @@ impl Leadership {
                 ),
             );
         }
-        let Some(stream) = self.frameworks.get(framework_id).and_then(|connection| connection.stream.as_ref()) else {
+        let Some(stream) = self
+            .frameworks
+            .get(framework_id)
+            .and_then(|connection| connection.stream.as_ref())
+        else {
             return refuse(403, "Framework is not subscribed");
         };
         match stream_id {
-            None => refuse(400, "All non-subscribe calls should include the 'Mesos-Stream-Id' header"),
+            None => refuse(
+                400,
+                "All non-subscribe calls should include the 'Mesos-Stream-Id' header",
+            ),
             Some(id) if id != stream.id_text => refuse(
                 400,
                 &format!(
@@ -91,26 +106,38 @@ impl Leadership {
     fn dispatch(&mut self, framework_id: &FrameworkId, kind: call::Type, call: Call, reply: Reply) {
         match kind {
             call::Type::Teardown => self.teardown(framework_id, reply),
-            call::Type::Accept => with(call.accept, "accept", reply, |it, reply| self.accept(framework_id, it, reply)),
+            call::Type::Accept => with(call.accept, "accept", reply, |it, reply| {
+                self.accept(framework_id, it, reply)
+            }),
             call::Type::Decline => with(call.decline, "decline", reply, |it, reply| {
                 self.decline(&it);
                 reply.send(HttpResponse::new(202));
             }),
             call::Type::Revive => {
-                self.revive(framework_id, &call.revive.map(|revive| revive.roles).unwrap_or_default());
+                self.revive(
+                    framework_id,
+                    &call.revive.map(|revive| revive.roles).unwrap_or_default(),
+                );
                 reply.send(HttpResponse::new(202));
             }
             call::Type::Suppress => {
-                self.suppress(framework_id, &call.suppress.map(|suppress| suppress.roles).unwrap_or_default());
+                self.suppress(
+                    framework_id,
+                    &call.suppress.map(|suppress| suppress.roles).unwrap_or_default(),
+                );
                 reply.send(HttpResponse::new(202));
             }
-            call::Type::Kill => with(call.kill, "kill", reply, |it, reply| self.kill(framework_id, &it, reply)),
+            call::Type::Kill => with(call.kill, "kill", reply, |it, reply| {
+                self.kill(framework_id, &it, reply)
+            }),
             call::Type::Shutdown => with(call.shutdown, "shutdown", reply, |it, reply| {
                 self.shutdown_executor(framework_id, &it);
                 reply.send(HttpResponse::new(202));
             }),
             call::Type::Acknowledge => {
-                with(call.acknowledge, "acknowledge", reply, |it, reply| self.acknowledge(framework_id, it, reply));
+                with(call.acknowledge, "acknowledge", reply, |it, reply| {
+                    self.acknowledge(framework_id, it, reply)
+                });
             }
             call::Type::Reconcile => with(call.reconcile, "reconcile", reply, |it, reply| {
                 self.confirm(Pending::Reconcile(framework_id.clone(), it.tasks, reply));
@@ -120,7 +147,9 @@ impl Leadership {
                 reply.send(HttpResponse::new(202));
             }),
             call::Type::UpdateFramework => {
-                with(call.update_framework, "update_framework", reply, |it, reply| self.update_framework(it, reply));
+                with(call.update_framework, "update_framework", reply, |it, reply| {
+                    self.update_framework(it, reply)
+                });
             }
             // The built-in allocator of Mesos ignores REQUEST too; offers operations and inverse offers are not
             // made yet, so there is nothing such an answer could refer to.
@@ -144,7 +173,10 @@ impl Leadership {
                 self.propose_kill(framework_id, &task_id, kill, reply);
                 return;
             }
-            let task = call::reconcile::Task { task_id: kill.task_id.clone(), agent_id: kill.agent_id.clone() };
+            let task = call::reconcile::Task {
+                task_id: kill.task_id.clone(),
+                agent_id: kill.agent_id.clone(),
+            };
             self.confirm(Pending::Reconcile(framework_id.clone(), vec![task], reply));
             return;
         };
@@ -170,10 +202,14 @@ impl Leadership {
         let agent_id = AgentId::from(&acknowledge.agent_id);
         let task_id = TaskId::from(&acknowledge.task_id);
         let uuid = <[u8; 16]>::try_from(&acknowledge.uuid[..]).ok();
-        let finishes =
-            uuid.filter(|uuid| self.registry.acknowledgement_completes(framework_id, &task_id, uuid));
+        let finishes = uuid.filter(|uuid| self.registry.acknowledgement_completes(framework_id, &task_id, uuid));
         if let Some(uuid) = finishes {
-            let command = AcknowledgeStatus { framework_id: framework_id.clone(), task_id, agent_id, uuid };
+            let command = AcknowledgeStatus {
+                framework_id: framework_id.clone(),
+                task_id,
+                agent_id,
+                uuid,
+            };
             self.propose(CommandKind::AcknowledgeStatus(command), Pending::Call(reply));
             return;
         }
@@ -210,7 +246,10 @@ impl Leadership {
 }
 
 fn missing(field: &str) -> HttpResponse {
-    HttpResponse::text(400, &format!("Failed to validate scheduler::Call: Expecting '{field}' to be present"))
+    HttpResponse::text(
+        400,
+        &format!("Failed to validate scheduler::Call: Expecting '{field}' to be present"),
+    )
 }
 
 fn with<T>(part: Option<T>, name: &str, reply: Reply, then: impl FnOnce(T, Reply)) {

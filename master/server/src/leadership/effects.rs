@@ -2,9 +2,9 @@
 //! the registry; everything here is idempotent at its receiver.
 
 use libprocess::HttpResponse;
+use master_core::effect::{SendKill, SendTasks};
 use master_core::ids::FrameworkId;
 use master_core::{Applied, Effect, Outcome, Rejection};
-use master_core::effect::{SendKill, SendTasks};
 use proto::internal::{
     KillTaskMessage, ResourceVersionUuid, RunTaskGroupMessage, RunTaskMessage, ShutdownFrameworkMessage,
     ShutdownMessage, StatusUpdate, StatusUpdateAcknowledgementMessage, UpdateFrameworkMessage,
@@ -20,9 +20,14 @@ use super::stream::event;
 impl Leadership {
     /// First the effects, then the caller's answer: whoever hears `202` finds everything under way.
     pub(super) fn outcome(&mut self, pending: Option<Pending>, applied: Applied) {
-        let Applied { outcome, effects, events: _ } = applied;
+        let Applied {
+            outcome,
+            effects,
+            events: _,
+        } = applied;
         if let Some(Pending::StatusUpdate(framework_id, task_id, uuid)) = &pending {
-            self.updating.remove(&(framework_id.clone(), task_id.clone(), uuid.clone()));
+            self.updating
+                .remove(&(framework_id.clone(), task_id.clone(), uuid.clone()));
         }
         if let Outcome::TasksLaunched { launched, .. } = &outcome {
             self.account_launch(pending.as_ref(), launched);
@@ -49,7 +54,8 @@ impl Leadership {
         if let Outcome::FrameworkSubscribed { framework_id, .. } = outcome
             && !self.frameworks.contains_key(framework_id)
         {
-            self.frameworks.insert(framework_id.clone(), super::FrameworkConnection::default());
+            self.frameworks
+                .insert(framework_id.clone(), super::FrameworkConnection::default());
             self.framework_to_allocator(framework_id);
             self.disconnect_framework(framework_id);
         }
@@ -99,7 +105,9 @@ impl Leadership {
     pub(super) fn confirmed(&mut self, pending: Pending) {
         match pending {
             Pending::Subscribe(subscription) => {
-                let Some(framework_id) = subscription.framework_id.clone() else { return };
+                let Some(framework_id) = subscription.framework_id.clone() else {
+                    return;
+                };
                 if self.registry.framework(&framework_id).is_some() {
                     self.subscribed(&framework_id, *subscription);
                 } else {
@@ -117,7 +125,12 @@ impl Leadership {
             Effect::SendTasks(launch) => self.send_tasks(&launch),
             Effect::SendKill(kill) => self.send_kill(&kill),
             Effect::ForwardStatus { framework_id, update } => self.forward_status(&framework_id, *update),
-            Effect::AcknowledgeToAgent { agent_id, framework_id, task_id, uuid } => {
+            Effect::AcknowledgeToAgent {
+                agent_id,
+                framework_id,
+                task_id,
+                uuid,
+            } => {
                 let message = StatusUpdateAcknowledgementMessage {
                     slave_id: agent_id.to_proto(),
                     framework_id: framework_id.to_proto(),
@@ -128,7 +141,9 @@ impl Leadership {
             }
             Effect::BroadcastFrameworkUpdate { framework_id } => self.broadcast_framework_update(&framework_id),
             Effect::BroadcastFrameworkShutdown { framework_id } => {
-                let message = ShutdownFrameworkMessage { framework_id: framework_id.to_proto() };
+                let message = ShutdownFrameworkMessage {
+                    framework_id: framework_id.to_proto(),
+                };
                 for agent in self.agents.values() {
                     self.send_to_pid(&agent.pid, &message);
                 }
@@ -138,23 +153,41 @@ impl Leadership {
             }
             Effect::AgentLost { agent_id } => {
                 self.forget_agent(&agent_id);
-                let failure = event::Failure { agent_id: Some(agent_id.to_proto()), ..event::Failure::default() };
-                let lost = Event { failure: Some(failure), ..event(event::Type::Failure) };
+                let failure = event::Failure {
+                    agent_id: Some(agent_id.to_proto()),
+                    ..event::Failure::default()
+                };
+                let lost = Event {
+                    failure: Some(failure),
+                    ..event(event::Type::Failure)
+                };
                 let frameworks: Vec<FrameworkId> = self.frameworks.keys().cloned().collect();
                 for framework_id in frameworks {
                     self.send_event(&framework_id, &lost);
                 }
             }
-            Effect::ExecutorExited { framework_id, agent_id, executor_id, status } => {
+            Effect::ExecutorExited {
+                framework_id,
+                agent_id,
+                executor_id,
+                status,
+            } => {
                 let failure = event::Failure {
                     agent_id: Some(agent_id.to_proto()),
                     executor_id: Some(executor_id.to_proto()),
                     status: Some(status),
                 };
-                let exited = Event { failure: Some(failure), ..event(event::Type::Failure) };
+                let exited = Event {
+                    failure: Some(failure),
+                    ..event(event::Type::Failure)
+                };
                 self.send_event(&framework_id, &exited);
             }
-            Effect::RecoverResources { framework_id, agent_id, resources } => {
+            Effect::RecoverResources {
+                framework_id,
+                agent_id,
+                resources,
+            } => {
                 let unknown = self.allocator.recover_used(&framework_id, &agent_id, &resources);
                 if !unknown.is_empty() {
                     // An agent that has not come back to this leadership is not in the allocator yet.
@@ -167,19 +200,31 @@ impl Leadership {
 
     /// UPDATE, if the framework is connected; otherwise the agent sends it again, or reconciliation tells it.
     pub(super) fn forward_status(&mut self, framework_id: &FrameworkId, update: StatusUpdate) {
-        let StatusUpdate { executor_id, slave_id, mut status, timestamp, uuid, .. } = update;
+        let StatusUpdate {
+            executor_id,
+            slave_id,
+            mut status,
+            timestamp,
+            uuid,
+            ..
+        } = update;
         status.agent_id = slave_id.or(status.agent_id);
         status.executor_id = executor_id.or(status.executor_id);
         status.timestamp = Some(timestamp);
         // Present exactly when the framework has to acknowledge.
         status.uuid = uuid.filter(|uuid| !uuid.is_empty());
         self.context.metrics.task_update(&status);
-        let update = Event { update: Some(event::Update { status }), ..event(event::Type::Update) };
+        let update = Event {
+            update: Some(event::Update { status }),
+            ..event(event::Type::Update)
+        };
         self.send_event(framework_id, &update);
     }
 
     fn broadcast_framework_update(&self, framework_id: &FrameworkId) {
-        let Some(framework) = self.registry.framework(framework_id) else { return };
+        let Some(framework) = self.registry.framework(framework_id) else {
+            return;
+        };
         let message = UpdateFrameworkMessage {
             framework_id: framework_id.to_proto(),
             pid: Some(NO_PID.to_owned()),
@@ -192,9 +237,10 @@ impl Leadership {
 
     /// RunTaskMessage or RunTaskGroupMessage. An agent that is away gets it when it reregisters.
     pub(super) fn send_tasks(&self, launch: &SendTasks) {
-        let (Some(framework), Some(agent)) =
-            (self.registry.framework(&launch.framework_id), self.registry.agent(&launch.agent_id))
-        else {
+        let (Some(framework), Some(agent)) = (
+            self.registry.framework(&launch.framework_id),
+            self.registry.agent(&launch.agent_id),
+        ) else {
             return;
         };
         let tasks: Vec<TaskInfo> = launch
@@ -208,7 +254,9 @@ impl Leadership {
             .iter()
             .map(|uuid| ResourceVersionUuid {
                 resource_provider_id: None,
-                uuid: Uuid { value: uuid.to_vec().into() },
+                uuid: Uuid {
+                    value: uuid.to_vec().into(),
+                },
             })
             .collect();
         let framework_info = framework.info.message().as_ref().clone();

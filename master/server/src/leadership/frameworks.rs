@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use master_core::ids::FrameworkId;
-use master_core::{CommandKind};
+use master_core::CommandKind;
 use master_core::command::{FrameworkRemoval, RemoveFramework};
+use master_core::ids::FrameworkId;
 use proto::v1::scheduler::{Event, OfferConstraints, event};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -36,9 +36,14 @@ pub(super) struct FrameworkConnection {
 impl Leadership {
     /// Frameworks of the registry wait for their schedulers: the failover timers start now.
     pub(super) fn recover_frameworks(&mut self, now: Instant) {
-        let ids: Vec<FrameworkId> = self.registry.frameworks().map(|framework| framework.id.clone()).collect();
+        let ids: Vec<FrameworkId> = self
+            .registry
+            .frameworks()
+            .map(|framework| framework.id.clone())
+            .collect();
         for framework_id in ids {
-            self.frameworks.insert(framework_id.clone(), FrameworkConnection::default());
+            self.frameworks
+                .insert(framework_id.clone(), FrameworkConnection::default());
             self.framework_to_allocator(&framework_id);
             self.allocator.deactivate_framework(&framework_id);
             self.start_failover_timer(&framework_id, now);
@@ -47,20 +52,27 @@ impl Leadership {
 
     fn start_failover_timer(&mut self, framework_id: &FrameworkId, now: Instant) {
         let disconnection = self.next_generation();
-        let Some(framework) = self.registry.framework(framework_id) else { return };
+        let Some(framework) = self.registry.framework(framework_id) else {
+            return;
+        };
         let timeout = failover_timeout(framework.info.failover_timeout());
         if let Some(connection) = self.frameworks.get_mut(framework_id) {
             connection.disconnection = disconnection;
         }
         // A timeout beyond what the clock can express never comes.
         if let Some(deadline) = timeout.and_then(|timeout| now.checked_add(timeout)) {
-            self.timers.at(deadline, Timer::FailoverTimeout(framework_id.clone(), disconnection));
+            self.timers
+                .at(deadline, Timer::FailoverTimeout(framework_id.clone(), disconnection));
         }
     }
 
     /// Sends an event; a framework that does not read is disconnected. Returns whether it was queued.
     pub(super) fn send_event(&mut self, framework_id: &FrameworkId, event: &Event) -> bool {
-        let Some(stream) = self.frameworks.get(framework_id).and_then(|connection| connection.stream.as_ref()) else {
+        let Some(stream) = self
+            .frameworks
+            .get(framework_id)
+            .and_then(|connection| connection.stream.as_ref())
+        else {
             return false;
         };
         if stream.send(event).is_ok() {
@@ -72,7 +84,10 @@ impl Leadership {
     }
 
     pub(super) fn heartbeat(&mut self, framework_id: &FrameworkId, stream: Uuid, now: Instant) {
-        let current = self.frameworks.get(framework_id).and_then(|connection| connection.stream.as_ref());
+        let current = self
+            .frameworks
+            .get(framework_id)
+            .and_then(|connection| connection.stream.as_ref());
         if current.is_none_or(|current| current.id != stream) {
             return;
         }
@@ -84,7 +99,10 @@ impl Leadership {
 
     /// The peer closed its side of the subscribe connection.
     pub(crate) fn stream_closed(&mut self, framework_id: &FrameworkId, stream: Uuid) {
-        let current = self.frameworks.get(framework_id).and_then(|connection| connection.stream.as_ref());
+        let current = self
+            .frameworks
+            .get(framework_id)
+            .and_then(|connection| connection.stream.as_ref());
         if current.is_some_and(|current| current.id == stream) {
             tracing::info!(%framework_id, "framework disconnected");
             self.disconnect_framework(framework_id);
@@ -102,7 +120,9 @@ impl Leadership {
     }
 
     pub(super) fn failover_timeout(&mut self, framework_id: &FrameworkId, disconnection: u64) {
-        let Some(connection) = self.frameworks.get_mut(framework_id) else { return };
+        let Some(connection) = self.frameworks.get_mut(framework_id) else {
+            return;
+        };
         if connection.stream.is_some() || connection.disconnection != disconnection || connection.removing {
             return;
         }
@@ -134,7 +154,10 @@ impl Leadership {
     /// TEARDOWN of the operator API.
     pub(crate) fn operator_teardown(&mut self, framework_id: &FrameworkId, reply: Reply) {
         if self.registry.framework(framework_id).is_none() {
-            reply.send(libprocess::HttpResponse::text(400, "No framework found with specified ID"));
+            reply.send(libprocess::HttpResponse::text(
+                400,
+                "No framework found with specified ID",
+            ));
             return;
         }
         self.teardown(framework_id, reply);
@@ -149,7 +172,9 @@ impl Leadership {
 
     /// Another subscriber took the id over.
     pub(super) fn end_stream_of_predecessor(&mut self, framework_id: &FrameworkId) {
-        let Some(connection) = self.frameworks.get_mut(framework_id) else { return };
+        let Some(connection) = self.frameworks.get_mut(framework_id) else {
+            return;
+        };
         if let Some(stream) = connection.stream.take() {
             // It learns from the end of the stream as well, if it does not read.
             stream.send(&error_event("Framework failed over")).ok();

@@ -107,8 +107,12 @@ impl Leadership {
         };
         let config = leadership.context.config.clone();
         leadership.timers.at(now + config.allocation_interval, Timer::Allocate);
-        leadership.timers.at(now + config.agent_reregister_timeout, Timer::RecoveredAgents);
-        leadership.timers.at(now + proposals::SWEEP_INTERVAL, Timer::SweepProposals);
+        leadership
+            .timers
+            .at(now + config.agent_reregister_timeout, Timer::RecoveredAgents);
+        leadership
+            .timers
+            .at(now + proposals::SWEEP_INTERVAL, Timer::SweepProposals);
         leadership.recover_frameworks(now);
         leadership
     }

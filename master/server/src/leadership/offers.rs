@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use master_core::allocator::refuse_duration;
 use master_core::ids::{AgentId, FrameworkId, OfferId};
 use master_core::resources::Resources;
-use proto::v1::scheduler::{Event, call, event};
 use proto::v1::framework_info::capability::Type as Capability;
+use proto::v1::scheduler::{Event, call, event};
 use proto::v1::{self};
 use tokio::time::Instant;
 
+use super::Leadership;
 use super::stream::event;
 use super::timers::Timer;
-use super::Leadership;
 
 /// An offer that is neither answered nor taken back.
 #[derive(Clone, Debug)]
@@ -26,7 +26,8 @@ pub(super) struct Offer {
 impl Leadership {
     pub(super) fn allocate_periodically(&mut self, now: Instant) {
         self.allocate(None);
-        self.timers.at(now + self.context.config.allocation_interval, Timer::Allocate);
+        self.timers
+            .at(now + self.context.config.allocation_interval, Timer::Allocate);
     }
 
     pub(super) fn allocate(&mut self, only: Option<&BTreeSet<AgentId>>) {
@@ -47,13 +48,17 @@ impl Leadership {
                 continue;
             };
             if let Some(timeout) = self.context.config.offer_timeout {
-                self.timers.at(Instant::now() + timeout, Timer::OfferTimeout(offer_id.clone()));
+                self.timers
+                    .at(Instant::now() + timeout, Timer::OfferTimeout(offer_id.clone()));
             }
             by_framework.entry(allocation.framework_id).or_default().push(wire);
             self.offers.insert(offer_id, offer);
         }
         for (framework_id, offers) in by_framework {
-            let event = Event { offers: Some(event::Offers { offers }), ..event(event::Type::Offers) };
+            let event = Event {
+                offers: Some(event::Offers { offers }),
+                ..event(event::Type::Offers)
+            };
             // A framework that does not read is disconnected by this, and its offers return.
             self.send_event(&framework_id, &event);
         }
@@ -71,8 +76,11 @@ impl Leadership {
         let framework = self.registry.framework(&offer.framework_id)?;
         let multi_role = framework.has_capability(Capability::MultiRole);
         let refined = framework.has_capability(Capability::ReservationRefinement);
-        let mut resources =
-            if refined { offer.resources.to_proto() } else { offer.resources.to_proto_pre_refinement() };
+        let mut resources = if refined {
+            offer.resources.to_proto()
+        } else {
+            offer.resources.to_proto_pre_refinement()
+        };
         if !multi_role {
             for resource in &mut resources {
                 resource.allocation_info = None;
@@ -102,8 +110,9 @@ impl Leadership {
             resources,
             attributes: agent.info.attributes.clone(),
             executor_ids,
-            allocation_info: multi_role
-                .then(|| v1::resource::AllocationInfo { role: Some(offer.role.clone()) }),
+            allocation_info: multi_role.then(|| v1::resource::AllocationInfo {
+                role: Some(offer.role.clone()),
+            }),
             domain: agent.info.domain.clone(),
             ..v1::Offer::default()
         })
@@ -133,7 +142,9 @@ impl Leadership {
         refuse: Option<u64>,
     ) {
         let now = self.now_micros();
-        let unknown = self.allocator.recover_offered(now, framework_id, agent_id, resources, refuse);
+        let unknown = self
+            .allocator
+            .recover_offered(now, framework_id, agent_id, resources, refuse);
         if !unknown.is_empty() {
             // The agent left meanwhile: the allocator forgot it with everything on it.
             tracing::debug!(%framework_id, %agent_id, %unknown, "resources returned that were no longer held");
@@ -160,7 +171,9 @@ impl Leadership {
         }
         let all = self.roles_of(framework_id);
         if let Some(connection) = self.frameworks.get_mut(framework_id) {
-            connection.suppressed_roles.extend(if roles.is_empty() { all } else { roles.to_vec() });
+            connection
+                .suppressed_roles
+                .extend(if roles.is_empty() { all } else { roles.to_vec() });
         }
         self.allocator.suppress(framework_id, roles);
     }
@@ -172,25 +185,35 @@ impl Leadership {
     }
 
     pub(super) fn roles_of(&self, framework_id: &FrameworkId) -> Vec<String> {
-        self.registry.framework(framework_id).map_or_else(Vec::new, |framework| {
-            framework.roles().into_iter().map(str::to_owned).collect()
-        })
+        self.registry
+            .framework(framework_id)
+            .map_or_else(Vec::new, |framework| {
+                framework.roles().into_iter().map(str::to_owned).collect()
+            })
     }
 
     /// Takes one offer back and tells the framework.
     pub(super) fn rescind(&mut self, offer_id: &OfferId) {
-        let Some(offer) = self.offers.remove(offer_id) else { return };
+        let Some(offer) = self.offers.remove(offer_id) else {
+            return;
+        };
         self.take_back(&offer, None);
         let rescind = Event {
-            rescind: Some(event::Rescind { offer_id: offer_id.to_proto() }),
+            rescind: Some(event::Rescind {
+                offer_id: offer_id.to_proto(),
+            }),
             ..event(event::Type::Rescind)
         };
         self.send_event(&offer.framework_id, &rescind);
     }
 
     pub(super) fn rescind_offers_of_agent(&mut self, agent_id: &AgentId) {
-        let ids: Vec<OfferId> =
-            self.offers.iter().filter(|(_, offer)| offer.agent_id == *agent_id).map(|(id, _)| id.clone()).collect();
+        let ids: Vec<OfferId> = self
+            .offers
+            .iter()
+            .filter(|(_, offer)| offer.agent_id == *agent_id)
+            .map(|(id, _)| id.clone())
+            .collect();
         for id in ids {
             self.rescind(&id);
         }

@@ -33,7 +33,12 @@ pub(crate) enum Pending {
     /// RECONCILE: answered once this replica is known to lead still.
     Reconcile(FrameworkId, Vec<proto::v1::scheduler::call::reconcile::Task>, Reply),
     /// LAUNCH or LAUNCH_GROUP of one ACCEPT: the resources return to the allocator if it fails.
-    Launch { framework_id: FrameworkId, agent_id: AgentId, tasks: Vec<(TaskId, Resources)>, reply: SharedReply },
+    Launch {
+        framework_id: FrameworkId,
+        agent_id: AgentId,
+        tasks: Vec<(TaskId, Resources)>,
+        reply: SharedReply,
+    },
     /// RegisterSlaveMessage of this pid.
     Register { pid: libprocess::Upid },
     /// ReregisterSlaveMessage, kept to be answered.
@@ -71,7 +76,11 @@ pub(crate) struct Proposals {
 
 impl Proposals {
     pub(super) fn new(term: u64) -> Proposals {
-        Proposals { term, next: 0, waiting: BTreeMap::new() }
+        Proposals {
+            term,
+            next: 0,
+            waiting: BTreeMap::new(),
+        }
     }
 
     fn insert(&mut self, pending: Pending) -> Result<ProposalId, Pending> {
@@ -79,8 +88,17 @@ impl Proposals {
             return Err(pending);
         }
         self.next += 1;
-        let id = ProposalId { term: self.term, number: self.next };
-        self.waiting.insert(id, Waiting { since: Instant::now(), pending });
+        let id = ProposalId {
+            term: self.term,
+            number: self.next,
+        };
+        self.waiting.insert(
+            id,
+            Waiting {
+                since: Instant::now(),
+                pending,
+            },
+        );
         Ok(id)
     }
 
@@ -147,14 +165,20 @@ impl Leadership {
                 return;
             }
         };
-        let command = Command { proposed_at: Timestamp(self.context.seams.clock.now_micros()), kind };
+        let command = Command {
+            proposed_at: Timestamp(self.context.seams.clock.now_micros()),
+            kind,
+        };
         let completions = self.context.completions.clone();
-        let queued = self.context.log.propose_with(state_machine::encode(id, &command), move |result| {
-            if let Err(error) = result {
-                // Nobody listens any more only when the master is stopping.
-                completions.send(Completion::Failed(id, error)).ok();
-            }
-        });
+        let queued = self
+            .context
+            .log
+            .propose_with(state_machine::encode(id, &command), move |result| {
+                if let Err(error) = result {
+                    // Nobody listens any more only when the master is stopping.
+                    completions.send(Completion::Failed(id, error)).ok();
+                }
+            });
         if queued.is_err()
             && let Some(pending) = self.proposals.take(id)
         {
@@ -177,7 +201,12 @@ impl Leadership {
         tokio::spawn(async move {
             let completion = match log.read_barrier().await {
                 Ok(_) => Completion::Confirmed(id),
-                Err(error) => Completion::Failed(id, ProposeError::Unavailable { reason: error.to_string() }),
+                Err(error) => Completion::Failed(
+                    id,
+                    ProposeError::Unavailable {
+                        reason: error.to_string(),
+                    },
+                ),
             };
             completions.send(completion).ok();
         });
@@ -193,7 +222,12 @@ impl Leadership {
         match pending {
             Pending::Subscribe(subscription) => subscription.reply.send(response()),
             Pending::Call(reply) | Pending::Updated(reply) | Pending::Reconcile(_, _, reply) => reply.send(response()),
-            Pending::Launch { framework_id, agent_id, tasks, reply } => {
+            Pending::Launch {
+                framework_id,
+                agent_id,
+                tasks,
+                reply,
+            } => {
                 for (task_id, resources) in tasks {
                     self.launching.remove(&(framework_id.clone(), task_id));
                     // Unknown: the launch may still be applied, then the allocator learns it from the outcome.

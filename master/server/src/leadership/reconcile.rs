@@ -12,18 +12,13 @@ use super::stream::event;
 
 impl Leadership {
     /// The lead is confirmed: sends one UPDATE per task, then answers the call.
-    pub(super) fn reconcile(
-        &mut self,
-        framework_id: &FrameworkId,
-        tasks: &[call::reconcile::Task],
-        reply: Reply,
-    ) {
+    pub(super) fn reconcile(&mut self, framework_id: &FrameworkId, tasks: &[call::reconcile::Task], reply: Reply) {
         let statuses: Vec<TaskStatus> = if tasks.is_empty() {
             decide::reconcile_implicit(&self.registry, framework_id)
         } else {
             tasks
                 .iter()
-                .filter_map(|task| {
+                .map(|task| {
                     let task_id = TaskId::from(&task.task_id);
                     let agent_id = task.agent_id.as_ref().map(AgentId::from);
                     decide::reconcile_explicit(&self.registry, framework_id, &task_id, agent_id.as_ref())
@@ -32,7 +27,10 @@ impl Leadership {
         };
         for mut status in statuses {
             status.timestamp.get_or_insert(self.wall_seconds());
-            let update = Event { update: Some(event::Update { status }), ..event(event::Type::Update) };
+            let update = Event {
+                update: Some(event::Update { status }),
+                ..event(event::Type::Update)
+            };
             if !self.send_event(framework_id, &update) {
                 break;
             }

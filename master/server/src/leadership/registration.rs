@@ -4,9 +4,9 @@
 //! an agent that comes back with nothing new costs no write.
 
 use libprocess::Upid;
+use master_core::command::AdmitAgent;
 use master_core::ids::AgentId;
 use master_core::{CommandKind, decide, validate};
-use master_core::command::{AdmitAgent};
 use proto::internal::{
     MasterSlaveConnection, RegisterSlaveMessage, ReregisterSlaveMessage, ShutdownFrameworkMessage, ShutdownMessage,
     SlaveRegisteredMessage, SlaveReregisteredMessage, UpdateFrameworkMessage,
@@ -30,7 +30,9 @@ pub(crate) struct Reregistering {
 impl Leadership {
     fn connection(&self) -> Option<MasterSlaveConnection> {
         let seconds = self.context.config.total_ping_timeout().as_secs_f64();
-        Some(MasterSlaveConnection { total_ping_timeout_seconds: Some(seconds) })
+        Some(MasterSlaveConnection {
+            total_ping_timeout_seconds: Some(seconds),
+        })
     }
 
     pub(super) fn register(&mut self, from: &Upid, message: RegisterSlaveMessage) {
@@ -48,13 +50,7 @@ impl Leadership {
             self.answer_registration(&agent_id.clone(), from);
             return;
         }
-        let facts = match decide::agent_facts_of_registration(&message, &pid) {
-            Ok(facts) => facts,
-            Err(problem) => {
-                tracing::warn!(%from, problem, "dropping the registration of an agent");
-                return;
-            }
-        };
+        let facts = decide::facts_of_registration(&message, &pid);
         match decide::registration(&self.registry, &facts) {
             decide::Registration::Known(agent_id) => {
                 // Admitted before, but never told so.
@@ -64,7 +60,10 @@ impl Leadership {
             decide::Registration::Admit { replaces } => {
                 self.registering.insert(pid, Instant::now());
                 let command = AdmitAgent { facts, replaces };
-                self.propose(CommandKind::AdmitAgent(command), Pending::Register { pid: from.clone() });
+                self.propose(
+                    CommandKind::AdmitAgent(command),
+                    Pending::Register { pid: from.clone() },
+                );
             }
         }
     }
@@ -78,7 +77,10 @@ impl Leadership {
     }
 
     fn answer_registration(&self, agent_id: &AgentId, pid: &Upid) {
-        let answer = SlaveRegisteredMessage { slave_id: agent_id.to_proto(), connection: self.connection() };
+        let answer = SlaveRegisteredMessage {
+            slave_id: agent_id.to_proto(),
+            connection: self.connection(),
+        };
         self.send_to_pid(pid, &answer);
     }
 
@@ -91,15 +93,26 @@ impl Leadership {
             tracing::warn!(%from, problem, "dropping the reregistration of an agent");
             return;
         }
-        let Some(agent_id) = message.slave.id.as_ref().map(AgentId::from) else { return };
+        let Some(agent_id) = message.slave.id.as_ref().map(AgentId::from) else {
+            return;
+        };
         let decision = decide::reregistration(&self.registry, &message, &pid, &self.context.pid.to_string());
         if let Some(refusal) = &decision.refuse {
             tracing::warn!(%agent_id, %from, refusal, "refusing the reregistration of an agent");
-            self.send_to_pid(from, &ShutdownMessage { message: Some(refusal.clone()) });
+            self.send_to_pid(
+                from,
+                &ShutdownMessage {
+                    message: Some(refusal.clone()),
+                },
+            );
             return;
         }
         let command = decision.command.clone();
-        let reregistering = Box::new(Reregistering { agent_id, pid: from.clone(), decision });
+        let reregistering = Box::new(Reregistering {
+            agent_id,
+            pid: from.clone(),
+            decision,
+        });
         match command {
             Some(command) => {
                 self.registering.insert(pid, Instant::now());
@@ -111,7 +124,11 @@ impl Leadership {
 
     /// What the agent said is in the registry: it is told so, and gets whatever it missed.
     pub(super) fn reregistered(&mut self, reregistering: Reregistering) {
-        let Reregistering { agent_id, pid, decision } = reregistering;
+        let Reregistering {
+            agent_id,
+            pid,
+            decision,
+        } = reregistering;
         self.registering.remove(&pid.to_string());
         tracing::info!(%agent_id, %pid, "agent reregistered");
         self.agent_connected(&agent_id, &pid);
@@ -122,7 +139,12 @@ impl Leadership {
         };
         self.send_to_pid(&pid, &answer);
         for framework_id in decision.shutdown_frameworks {
-            self.send_to_pid(&pid, &ShutdownFrameworkMessage { framework_id: framework_id.to_proto() });
+            self.send_to_pid(
+                &pid,
+                &ShutdownFrameworkMessage {
+                    framework_id: framework_id.to_proto(),
+                },
+            );
         }
         for framework_id in decision.framework_updates {
             if let Some(framework) = self.registry.framework(&framework_id) {
@@ -139,9 +161,6 @@ impl Leadership {
         }
         for kill in decision.kill_again {
             self.send_kill(&kill);
-        }
-        if let Some(lost) = decision.lose {
-            self.propose(lost, Pending::Nobody);
         }
     }
 }

@@ -54,7 +54,15 @@ impl EventStream {
     /// A stream and the receiving end that becomes the response's body, one record per chunk.
     pub(crate) fn new(id: Uuid, media_type: MediaType) -> (EventStream, mpsc::Receiver<Bytes>) {
         let (events, body) = mpsc::channel(EVENTS_QUEUED);
-        (EventStream { id, id_text: id.to_string(), media_type, events }, body)
+        (
+            EventStream {
+                id,
+                id_text: id.to_string(),
+                media_type,
+                events,
+            },
+            body,
+        )
     }
 
     /// Queues one event.
@@ -68,13 +76,18 @@ impl EventStream {
 
 /// An event with its sub-message left to the caller.
 pub(crate) fn event(r#type: event::Type) -> Event {
-    Event { r#type: Some(r#type as i32), ..Event::default() }
+    Event {
+        r#type: Some(r#type as i32),
+        ..Event::default()
+    }
 }
 
 /// `ERROR` with a text.
 pub(crate) fn error_event(message: &str) -> Event {
     Event {
-        error: Some(scheduler::event::Error { message: message.to_owned() }),
+        error: Some(scheduler::event::Error {
+            message: message.to_owned(),
+        }),
         ..event(event::Type::Error)
     }
 }

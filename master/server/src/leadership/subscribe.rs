@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 
 use libprocess::{HttpResponse, PeerClosed};
 use master_core::allocator::FrameworkFacts;
+use master_core::command::{SubscribeFramework, UpdateFramework};
 use master_core::ids::FrameworkId;
 use master_core::{CommandKind, Encoded, validate};
-use master_core::command::{SubscribeFramework, UpdateFramework};
 use proto::v1::scheduler::{OfferConstraints, call, event};
 use proto::v1::{FrameworkInfo, MasterInfo};
 use tokio::time::Instant;
@@ -59,12 +59,20 @@ impl Leadership {
             subscribe.framework_info.principal = principal.map(str::to_owned);
         }
         if let Err(message) = validate::subscribe(&self.registry, &subscribe, &self.context.validation) {
-            tracing::info!(framework = subscribe.framework_info.name, message, "subscription refused");
+            tracing::info!(
+                framework = subscribe.framework_info.name,
+                message,
+                "subscription refused"
+            );
             reply.send(refusal(media_type, stream_id, &message));
             return;
         }
         let mut info = subscribe.framework_info;
-        let framework_id = info.id.take().filter(|id| !id.value.is_empty()).map(|id| FrameworkId::from(&id));
+        let framework_id = info
+            .id
+            .take()
+            .filter(|id| !id.value.is_empty())
+            .map(|id| FrameworkId::from(&id));
         info.id = framework_id.as_ref().map(FrameworkId::to_proto);
         let known = framework_id.as_ref().and_then(|id| self.registry.framework(id));
         let unchanged = known.is_some_and(|framework| same_info(&framework.info, &info));
@@ -79,14 +87,18 @@ impl Leadership {
         if unchanged {
             self.confirm(Pending::Subscribe(subscription));
         } else {
-            let kind = CommandKind::SubscribeFramework(SubscribeFramework { info: Encoded::new(&info) });
+            let kind = CommandKind::SubscribeFramework(SubscribeFramework {
+                info: Encoded::new(&info),
+            });
             self.propose(kind, Pending::Subscribe(subscription));
         }
     }
 
     pub(super) fn refuse_subscription(&self, subscription: Subscription, message: &str) {
         let stream_id = Uuid::from_bytes(self.context.seams.random_uuid());
-        subscription.reply.send(refusal(subscription.media_type, stream_id, message));
+        subscription
+            .reply
+            .send(refusal(subscription.media_type, stream_id, message));
     }
 
     /// The registry holds the framework: the stream begins.
@@ -135,10 +147,13 @@ impl Leadership {
 
     /// Makes the framework known to the allocator, or brings what it knows up to date.
     pub(super) fn framework_to_allocator(&mut self, framework_id: &FrameworkId) {
-        let Some(framework) = self.registry.framework(framework_id) else { return };
+        let Some(framework) = self.registry.framework(framework_id) else {
+            return;
+        };
         let connection = self.frameworks.get(framework_id);
-        let suppressed: Vec<String> =
-            connection.map(|it| it.suppressed_roles.iter().cloned().collect()).unwrap_or_default();
+        let suppressed: Vec<String> = connection
+            .map(|it| it.suppressed_roles.iter().cloned().collect())
+            .unwrap_or_default();
         let constraints = connection.and_then(|it| it.offer_constraints.as_ref());
         let facts = FrameworkFacts::from_info(&framework.info, &suppressed, constraints);
         let connected = connection.is_some_and(|it| it.stream.is_some());
@@ -155,7 +170,10 @@ impl Leadership {
             return;
         }
         let Some(id) = update.framework_info.id.as_ref().map(FrameworkId::from) else {
-            reply.send(HttpResponse::text(400, "Failed to validate scheduler::Call: Expecting 'framework_id' to be present"));
+            reply.send(HttpResponse::text(
+                400,
+                "Failed to validate scheduler::Call: Expecting 'framework_id' to be present",
+            ));
             return;
         };
         let suppressed: BTreeSet<String> = update.suppressed_roles.into_iter().collect();
@@ -163,7 +181,9 @@ impl Leadership {
             connection.suppressed_roles = suppressed;
             connection.offer_constraints = update.offer_constraints;
         }
-        let kind = CommandKind::UpdateFramework(UpdateFramework { info: Encoded::new(&update.framework_info) });
+        let kind = CommandKind::UpdateFramework(UpdateFramework {
+            info: Encoded::new(&update.framework_info),
+        });
         self.propose(kind, Pending::Updated(reply));
     }
 }
