@@ -25,6 +25,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run one master replica
+    Master(Box<commands::master::Args>),
     /// Run a whole cluster on this machine
     Local(commands::local::Args),
     /// Run a command as tasks and follow them
@@ -36,6 +38,7 @@ enum Command {
 fn main() -> ExitCode {
     let command = Cli::parse().command;
     let result = match command {
+        Command::Master(args) => commands::master::main(*args),
         Command::Local(args) => commands::local::main(args),
         Command::Run(args) => commands::run::main(args),
         Command::Status(args) => commands::status::main(args),

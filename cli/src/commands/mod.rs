@@ -1,6 +1,7 @@
 //! The subcommands, one module each: its flags (`Args`) and its `main`.
 
 pub(crate) mod local;
+pub(crate) mod master;
 pub(crate) mod run;
 pub(crate) mod status;
 
