@@ -399,7 +399,8 @@ impl RoleTree {
                 .listed
                 .windows(2)
                 .all(|pair| self.compare_slots(pair[0], pair[1]).is_lt());
-            if !self.stale && !(children_sorted && listed_sorted) {
+            let sorted = children_sorted && listed_sorted;
+            if !(sorted || self.stale) {
                 return Err(format!("the clients of role node '{path}' are out of order"));
             }
         }
