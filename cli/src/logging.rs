@@ -50,11 +50,12 @@ pub(crate) enum Format {
 impl Level {
     fn directive(self) -> &'static str {
         match self {
-            // The libraries below speak at every heartbeat when they may.
+            // The libraries below speak at every heartbeat when they may; what openraft warns of (a peer that does not
+            // answer) is in the status.
             Level::Trace => "trace",
             Level::Debug => "debug,openraft=info,sled=info,h2=info,hyper=info,tonic=info,tower=info",
-            Level::Info => "info,openraft=warn,sled=warn",
-            Level::Warning => "warn",
+            Level::Info => "info,openraft=error,sled=warn",
+            Level::Warning => "warn,openraft=error",
             Level::Error => "error",
         }
     }
