@@ -123,7 +123,10 @@ impl Master {
             log,
             pid,
             hostname,
-            validation: master_core::validate::Config,
+            validation: master_core::validate::Config {
+                roles: config.roles.as_ref().map(|roles| roles.iter().cloned().collect()),
+                root_submissions: config.root_submissions,
+            },
             published,
             metrics: Arc::new(Metrics::default()),
             completions: completions_sender,

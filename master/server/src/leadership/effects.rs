@@ -29,8 +29,11 @@ impl Leadership {
             self.updating
                 .remove(&(framework_id.clone(), task_id.clone(), uuid.clone()));
         }
-        if let Outcome::TasksLaunched { launched, .. } = &outcome {
-            self.account_launch(pending.as_ref(), launched);
+        match (&pending, &outcome) {
+            (_, Outcome::TasksLaunched { launched, .. }) => self.account_launch(pending.as_ref(), launched),
+            // The framework was removed meanwhile: nothing was launched.
+            (Some(Pending::Launch { .. }), _) => self.account_launch(pending.as_ref(), &[]),
+            _ => {}
         }
         for effect in effects {
             self.perform(effect);
