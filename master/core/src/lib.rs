@@ -13,6 +13,8 @@ pub mod decide;
 pub mod effect;
 pub mod encoded;
 pub mod event;
+#[cfg(any(test, feature = "fixture"))]
+pub mod fixture;
 pub mod ids;
 pub mod outcome;
 pub mod registry;

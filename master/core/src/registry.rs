@@ -24,6 +24,8 @@ mod ring;
 mod snapshot;
 mod store;
 mod task;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -121,6 +121,25 @@ fn decide_returning(
         executors: report.executor_infos.iter().map(Encoded::new).collect(),
         executors_gone: Vec::new(),
     }));
+    decision.kill_again = report
+        .tasks
+        .iter()
+        .filter_map(|task| kill_of_returning(registry, agent_id, task))
+        .collect();
+}
+
+/// The kill that was asked for before the agent was lost.
+fn kill_of_returning(registry: &Registry, agent_id: &AgentId, report: &v1::Task) -> Option<SendKill> {
+    let framework_id = FrameworkId::from(&report.framework_id);
+    let task = registry.unreachable_task(&framework_id, &TaskId::from(&report.task_id))?;
+    let kill = task.kill.as_ref()?;
+    let ended = v1::TaskState::try_from(report.state).is_ok_and(is_terminal);
+    (task.agent_id == *agent_id && !ended).then(|| SendKill {
+        agent_id: agent_id.clone(),
+        framework_id,
+        task_id: task.id.clone(),
+        kill_policy: kill.policy.clone(),
+    })
 }
 
 fn unknown_frameworks(registry: &Registry, report: &ReregisterSlaveMessage) -> Vec<Encoded<v1::FrameworkInfo>> {
@@ -157,7 +176,7 @@ fn decide_admitted(
     let missing: Vec<&Task> = registry
         .tasks_of_agent(&agent.id)
         .map(|task| &**task)
-        .filter(|task| !task.is_terminal())
+        // Ended ones too: an agent that forgot one says so, and its framework can acknowledge that.
         .filter(|task| !reported.contains(&(task.framework_id.clone(), task.id.clone())))
         .collect();
     let running: BTreeSet<ExecutorKey> = report.executor_infos.iter().filter_map(executor_key).collect();

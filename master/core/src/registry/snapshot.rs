@@ -7,11 +7,12 @@
 //! ```
 
 use std::io::{self, Read, Write};
+use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::registry::record::Record;
-use crate::registry::{Cluster, Registry};
+use crate::registry::{Cluster, Registry, Task};
 
 /// Names the format; the last two digits are its version.
 const MAGIC: [u8; 8] = *b"MRREGI01";
@@ -130,6 +131,18 @@ impl Registry {
         Ok(())
     }
 
+    /// A million tasks share the ids of their few frameworks and agents with these.
+    fn sharing_ids(&self, task: &Task) -> Task {
+        let mut task = Task::clone(task);
+        if let Some(framework) = self.framework(&task.framework_id) {
+            task.framework_id = framework.id.clone();
+        }
+        if let Some(agent) = self.agent(&task.agent_id) {
+            task.agent_id = agent.id.clone();
+        }
+        task
+    }
+
     fn put_back(&mut self, record: Record) {
         match record {
             Record::Cluster(cluster) => *self.cluster_mut() = Cluster::from(cluster),
@@ -144,11 +157,13 @@ impl Registry {
             Record::Task(task) => {
                 // A damaged snapshot could hold a task twice; the state hash tells in the end.
                 if self.task(&task.framework_id, &task.id).is_none() {
-                    drop(self.put_task((*task).clone()));
+                    drop(self.put_task(self.sharing_ids(&task)));
                 }
             }
-            Record::UnreachableTask(number, task) => self.push_unreachable_task(number, task),
-            Record::CompletedTask(number, task) => self.push_completed_task(number, task),
+            Record::UnreachableTask(number, task) => {
+                self.push_unreachable_task(number, Arc::new(self.sharing_ids(&task)));
+            }
+            Record::CompletedTask(number, task) => self.push_completed_task(number, Arc::new(self.sharing_ids(&task))),
         }
     }
 }

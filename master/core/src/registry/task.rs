@@ -257,6 +257,7 @@ impl Task {
             user: report.user.clone(),
             ..v1::Task::default()
         };
+        let status_update_uuid = uuid_bytes(report.status_update_uuid.as_deref());
         let mut task = Self {
             id: TaskId::from(&report.task_id),
             framework_id,
@@ -265,8 +266,9 @@ impl Task {
             name: Arc::from(report.name.as_str()),
             state,
             resources: Resources::from_proto(&report.resources).map_err(|error| error.to_string())?,
-            status_update_state,
-            status_update_uuid: uuid_bytes(report.status_update_uuid.as_deref()),
+            // One without the other cannot be acknowledged.
+            status_update_state: status_update_state.filter(|_| status_update_uuid.is_some()),
+            status_update_uuid: status_update_uuid.filter(|_| status_update_state.is_some()),
             statuses: Vec::new(),
             details: stored_details(details),
             launch: None,

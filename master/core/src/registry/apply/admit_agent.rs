@@ -19,13 +19,27 @@ impl Registry {
         {
             self.remove_admitted_agent(replaced, AgentRemoval::Replaced, changes);
         }
-        let number = self.cluster().next_agent;
-        self.cluster_mut().next_agent = number.saturating_add(1);
-        let agent_id = AgentId::from(self.minted(&format!("S{number}")));
+        let agent_id = self.mint_agent_id();
         let record = agent_record(&agent_id, &command.facts, changes.now)?;
         let agent = self.put_agent(record);
         changes.event(Event::AgentAdded { agent });
         Ok(Outcome::AgentAdmitted { agent_id })
+    }
+
+    /// A new id. One that an agent of unknown origin brought along is passed over.
+    fn mint_agent_id(&mut self) -> AgentId {
+        loop {
+            let number = self.cluster().next_agent;
+            self.cluster_mut().next_agent = number.saturating_add(1);
+            let id = AgentId::from(self.minted(&format!("S{number}")));
+            let taken = self.agent(&id).is_some()
+                || self.unreachable_agent(&id).is_some()
+                || self.gone_agent(&id).is_some()
+                || self.tasks_of_agent(&id).next().is_some();
+            if !taken {
+                return id;
+            }
+        }
     }
 }
 

@@ -113,6 +113,7 @@ impl Registry {
         };
         let mut ended = Task::clone(&task);
         ended.launch = None;
+        ended.kill = None;
         // Not acknowledged: if its agent sends the update after all, the framework gets it.
         ended.status_update_uuid = None;
         if !task.is_terminal() {

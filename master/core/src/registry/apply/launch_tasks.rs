@@ -246,7 +246,7 @@ impl Registry {
             return Ok(());
         }
         let message = format!(
-            "Total resources {wanted} required by task and its executor is more than available: {} of {} are used",
+            "Task launched with invalid offers: Total resources {wanted} required by task and its executor is more than available: {} of {} are used",
             agent.used, agent.total
         );
         Err(Refusal {

@@ -77,6 +77,8 @@ impl Registry {
             let status = changes.status(&task, state, verdict.reason, verdict.message);
             let mut ended = Task::clone(&task);
             ended.state = state;
+            ended.launch = None;
+            ended.kill = None;
             ended.status_update_state = None;
             ended.status_update_uuid = None;
             ended.push_status(&status);

@@ -69,6 +69,7 @@ impl Registry {
         lost.state = state;
         lost.status_update_state = None;
         lost.status_update_uuid = None;
+        lost.launch = None;
         lost.push_status(&status);
         self.take_task(&task.framework_id, &task.id);
         let number = self.next_entry();

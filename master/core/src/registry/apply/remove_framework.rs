@@ -58,6 +58,7 @@ impl Registry {
         };
         let mut ended = Task::clone(&task);
         ended.launch = None;
+        ended.kill = None;
         if !task.is_terminal() {
             let status = changes.status(&task, TaskState::TaskKilled, Reason::FrameworkRemoved, message);
             ended.state = TaskState::TaskKilled;

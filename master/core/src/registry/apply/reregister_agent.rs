@@ -6,7 +6,7 @@ use proto::v1::task_status::Reason;
 use super::Changes;
 use super::admit_agent::agent_record;
 use super::changes::Verdict;
-use crate::command::ReregisterAgent;
+use crate::command::{ReregisterAgent, ReturnsFrom};
 use crate::effect::Effect;
 use crate::encoded::Decoded;
 use crate::event::Event;
@@ -70,6 +70,10 @@ impl Registry {
         } else {
             (Origin::Unknown, None)
         };
+        if command.returns_from == ReturnsFrom::Admitted && origin != Origin::Admitted {
+            // Marked unreachable or removed in between: its report holds differences only, and it will report again.
+            return Err(Rejection::AgentNotAdmitted(agent_id.clone()));
+        }
         let record = match (&command.facts, &former) {
             (Some(facts), former) => {
                 let mut record = agent_record(agent_id, facts, changes.now)?;
@@ -171,11 +175,23 @@ impl Registry {
             }
             // Still queued at the agent: it knows the task, so that the launch need not be sent again.
             reported.launch = None;
-            self.put_task(reported);
+            let task = self.put_task(reported);
+            if task.state != known.state {
+                changes.event(Event::TaskUpdated {
+                    framework_id,
+                    status: Box::new(task.latest_status().unwrap_or_default()),
+                    state: task.state,
+                });
+            }
             return;
         }
-        self.take_unreachable_task(&framework_id, &task_id);
-        if reported.is_terminal() && self.completed_task(&framework_id, &task_id).is_some() {
+        let unreachable = self.take_unreachable_task(&framework_id, &task_id);
+        if let Some(unreachable) = &unreachable {
+            // A kill that was asked for before is still wanted.
+            reported.kill.clone_from(&unreachable.kill);
+            reported.launched_at = unreachable.launched_at;
+        }
+        if unreachable.is_none() && reported.is_terminal() && self.completed_task(&framework_id, &task_id).is_some() {
             // Acknowledged, or told by the master; the agent's own update settles the rest.
             return;
         }

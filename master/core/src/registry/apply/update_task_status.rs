@@ -72,12 +72,15 @@ impl Registry {
         uuid: UuidBytes,
         changes: &mut Changes,
     ) -> StatusChange {
-        if task.status_update_uuid == Some(uuid) || task.status_update_state.is_some_and(is_terminal) {
+        // A terminal update counts once more under another uuid: it is the one the framework will acknowledge.
+        let relayed_last = task.status_update_state.is_some_and(is_terminal);
+        if task.status_update_uuid == Some(uuid) || (relayed_last && !is_terminal(state)) {
             return StatusChange::Repeated;
         }
         let latest = update
             .latest_state
             .and_then(|number| TaskState::try_from(number).ok())
+            .filter(|latest| is_terminal(*latest) || !is_terminal(state))
             .unwrap_or(state);
         let mut updated = Task::clone(task);
         if !task.is_terminal() {
