@@ -21,12 +21,12 @@ pub(super) async fn call(context: &Context, request: HttpRequest) -> HttpRespons
         Ok(call) => call,
         Err(response) => return response,
     };
-    let kind = match validate(&call) {
-        Ok(kind) => kind,
-        Err(Invalid::Text(text)) => {
-            return HttpResponse::text(400, format!("Failed to validate scheduler::Call: {text}"));
-        }
-        Err(Invalid::NotImplemented) => return HttpResponse::status(501),
+    if let Err(text) = master_core::validate::call(&call, None) {
+        return HttpResponse::text(400, text);
+    }
+    let kind = match call.r#type.and_then(|number| call::Type::try_from(number).ok()) {
+        Some(call::Type::Unknown) | None => return HttpResponse::status(501),
+        Some(kind) => kind,
     };
     let stream_id = request.headers.get("mesos-stream-id").map(str::to_owned);
     let mut answer_type = media_type;
@@ -57,88 +57,6 @@ pub(super) async fn call(context: &Context, request: HttpRequest) -> HttpRespons
         // The leadership ended while the call was on its way.
         Err(_) => crate::leadership::unknown_outcome(),
     }
-}
-
-/// Text for a call that cannot be meant.
-#[derive(Debug, PartialEq, Eq)]
-enum Invalid {
-    Text(String),
-    NotImplemented,
-}
-
-/// What Mesos checks of a call before it looks at the framework.
-fn validate(call: &Call) -> Result<call::Type, Invalid> {
-    let missing = |field: &str| Err(Invalid::Text(format!("Expecting '{field}' to be present")));
-    // An unknown number leaves the field unset.
-    let Some(kind) = call.r#type.and_then(|number| call::Type::try_from(number).ok()) else {
-        return missing("type");
-    };
-    if kind == call::Type::Subscribe {
-        return validate_subscribe(call);
-    }
-    if call.framework_id.is_none() {
-        return missing("framework_id");
-    }
-    let (present, field) = match kind {
-        call::Type::Accept => (call.accept.is_some(), "accept"),
-        call::Type::Decline => (call.decline.is_some(), "decline"),
-        call::Type::AcceptInverseOffers => (call.accept_inverse_offers.is_some(), "accept_inverse_offers"),
-        call::Type::DeclineInverseOffers => (call.decline_inverse_offers.is_some(), "decline_inverse_offers"),
-        call::Type::Kill => (call.kill.is_some(), "kill"),
-        call::Type::Shutdown => (call.shutdown.is_some(), "shutdown"),
-        call::Type::Acknowledge => (call.acknowledge.is_some(), "acknowledge"),
-        call::Type::AcknowledgeOperationStatus => (
-            call.acknowledge_operation_status.is_some(),
-            "acknowledge_operation_status",
-        ),
-        call::Type::Reconcile => (call.reconcile.is_some(), "reconcile"),
-        call::Type::ReconcileOperations => (call.reconcile_operations.is_some(), "reconcile_operations"),
-        call::Type::Message => (call.message.is_some(), "message"),
-        call::Type::Request => (call.request.is_some(), "request"),
-        call::Type::UpdateFramework => (call.update_framework.is_some(), "update_framework"),
-        call::Type::Teardown | call::Type::Revive | call::Type::Suppress | call::Type::Subscribe => (true, ""),
-        call::Type::Unknown => return Err(Invalid::NotImplemented),
-    };
-    if !present {
-        return missing(field);
-    }
-    let invalid_uuid = || Err(Invalid::Text("Not a valid UUID".to_owned()));
-    if call
-        .acknowledge
-        .as_ref()
-        .is_some_and(|it| kind == call::Type::Acknowledge && it.uuid.len() != 16)
-    {
-        return invalid_uuid();
-    }
-    if let (call::Type::AcknowledgeOperationStatus, Some(it)) = (kind, &call.acknowledge_operation_status) {
-        if it.uuid.len() != 16 {
-            return invalid_uuid();
-        }
-        if it.agent_id.is_none() {
-            return missing("agent_id");
-        }
-    }
-    if let (call::Type::UpdateFramework, Some(it)) = (kind, &call.update_framework)
-        && it.framework_info.id != call.framework_id
-    {
-        return Err(Invalid::Text(
-            "'framework_id' differs from 'update_framework.framework_info.id'".to_owned(),
-        ));
-    }
-    Ok(kind)
-}
-
-fn validate_subscribe(call: &Call) -> Result<call::Type, Invalid> {
-    let Some(subscribe) = &call.subscribe else {
-        return Err(Invalid::Text("Expecting 'subscribe' to be present".to_owned()));
-    };
-    let text = |id: Option<&proto::v1::FrameworkId>| id.map(|id| id.value.clone()).unwrap_or_default();
-    if text(call.framework_id.as_ref()) != text(subscribe.framework_info.id.as_ref()) {
-        return Err(Invalid::Text(
-            "'framework_id' differs from 'subscribe.framework_info.id'".to_owned(),
-        ));
-    }
-    Ok(call::Type::Subscribe)
 }
 
 /// The body's media type, compared exactly as Mesos does: parameters are refused.
@@ -225,38 +143,5 @@ mod tests {
         ] {
             assert_eq!(accepted(Some(refused)), None, "{refused}");
         }
-    }
-
-    #[test]
-    fn each_missing_part_is_named() {
-        let call = Call {
-            r#type: Some(call::Type::Kill as i32),
-            ..Call::default()
-        };
-        assert_eq!(
-            validate(&call),
-            Err(Invalid::Text("Expecting 'framework_id' to be present".to_owned()))
-        );
-        let call = Call {
-            framework_id: Some(proto::v1::FrameworkId { value: "f".to_owned() }),
-            ..call
-        };
-        assert_eq!(
-            validate(&call),
-            Err(Invalid::Text("Expecting 'kill' to be present".to_owned()))
-        );
-        let call = Call {
-            r#type: Some(99),
-            ..call
-        };
-        assert_eq!(
-            validate(&call),
-            Err(Invalid::Text("Expecting 'type' to be present".to_owned()))
-        );
-        let call = Call {
-            r#type: Some(call::Type::Unknown as i32),
-            ..call
-        };
-        assert_eq!(validate(&call), Err(Invalid::NotImplemented));
     }
 }
