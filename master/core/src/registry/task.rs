@@ -173,13 +173,16 @@ impl Task {
         Some(status)
     }
 
+    /// What only the APIs show: labels, discovery, container, health check, kill policy, user, limits; the other fields are
+    /// unset. `None` when there is nothing of it.
+    pub fn details(&self) -> Option<v1::Task> {
+        // What was stored was encoded here or checked when the snapshot was read, so it decodes.
+        self.details.as_ref().and_then(|details| details.decode().ok())
+    }
+
     /// The Mesos `Task` record for the APIs.
     pub fn to_proto(&self) -> v1::Task {
-        let details = self
-            .details
-            .as_ref()
-            .and_then(|details| details.decode().ok())
-            .unwrap_or_default();
+        let details = self.details().unwrap_or_default();
         v1::Task {
             name: self.name.to_string(),
             task_id: self.id.to_proto(),

@@ -1,56 +1,193 @@
-//! `/metrics/snapshot` and Prometheus `/metrics`.
-
-use std::collections::BTreeMap;
+//! `/metrics/snapshot`, GET_METRICS and Prometheus `/metrics`: what this replica counts, and on the leader what it leads.
+//!
+//! Names are Mesos's where Mesos has the metric. A scrape is answered by every replica itself and needs no quorum: it has to
+//! work above all when the cluster does not.
 
 use libprocess::{HttpRequest, HttpResponse};
+use proto::v1::Metric;
+use replicated_log::Status;
 
+use super::answer::{encode, json, parameters};
+use super::gauges::{self, Gauges};
+use super::prometheus;
+use super::service::local_state;
 use crate::actor::Context;
 
-fn collect(context: &Context) -> BTreeMap<String, f64> {
-    let mut all: BTreeMap<String, f64> = context
-        .metrics
-        .snapshot()
-        .into_iter()
-        .map(|(name, count)| (name, count as f64))
-        .collect();
-    let status = context.log.status().borrow().clone();
-    all.insert(
-        "master/elected".to_owned(),
-        f64::from(u8::from(context.metrics.is_elected())),
-    );
-    all.insert("raft/term".to_owned(), status.term as f64);
-    all.insert("raft/node_id".to_owned(), status.node_id as f64);
-    all.insert("raft/leader_id".to_owned(), status.leader.unwrap_or(0) as f64);
-    all.insert("raft/last_log_index".to_owned(), status.last_log.unwrap_or(0) as f64);
-    all.insert(
-        "raft/commit_index".to_owned(),
-        status.committed.map_or(0, |position| position.index) as f64,
-    );
-    all.insert(
-        "raft/applied_index".to_owned(),
-        status.applied.map_or(0, |position| position.index) as f64,
-    );
-    all.insert("raft/voters".to_owned(), status.voters.len() as f64);
+/// Counters that exist from the start, so that their first event is an increase and not a new series.
+const COUNTERS: [&str; 21] = [
+    "master/dropped_messages",
+    "master/messages_accept",
+    "master/messages_acknowledge",
+    "master/messages_decline",
+    "master/messages_executor_to_framework",
+    "master/messages_exited_executor",
+    "master/messages_kill",
+    "master/messages_reconcile",
+    "master/messages_register_slave",
+    "master/messages_reregister_slave",
+    "master/messages_revive",
+    "master/messages_status_update",
+    "master/messages_subscribe",
+    "master/messages_suppress",
+    "master/messages_unregister_slave",
+    "master/messages_update_slave",
+    "master/tasks_error",
+    "master/tasks_failed",
+    "master/tasks_finished",
+    "master/tasks_killed",
+    "master/tasks_lost",
+];
+
+/// Whether a value only grows while the process lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Gauge,
+    Counter,
+}
+
+/// One measured value.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Sample {
+    /// Mesos's name, with slashes.
+    pub(super) name: String,
+    pub(super) kind: Kind,
+    pub(super) value: f64,
+}
+
+/// All samples, ordered by name.
+async fn collect(context: &Context) -> Vec<Sample> {
+    let mut counters = context.metrics.snapshot();
+    for name in COUNTERS {
+        counters.entry(name.to_owned()).or_insert(0);
+    }
+    let counters = counters.into_iter().map(|(name, count)| Sample {
+        name,
+        kind: Kind::Counter,
+        value: count as f64,
+    });
+    let mut all: Vec<Sample> = counters.collect();
+    let uptime = context.seams.clock.now_micros().saturating_sub(context.started_at);
+    let gauges = process_gauges(context.metrics.is_elected(), uptime, &context.log.status().borrow());
+    all.extend(gauges.into_iter().map(gauge));
+    let state = local_state(context).await;
+    all.extend(gauges::cluster(state.as_ref()).into_iter().map(gauge));
+    all.sort_by(|a, b| a.name.cmp(&b.name));
     all
 }
 
-/// A flat object of name to number.
-pub(super) async fn snapshot(context: &Context, _request: &HttpRequest) -> HttpResponse {
-    match serde_json::to_vec(&collect(context)) {
-        Ok(body) => HttpResponse::ok("application/json", body),
-        Err(error) => HttpResponse::text(500, error.to_string()),
+fn gauge((name, value): (String, f64)) -> Sample {
+    Sample {
+        name,
+        kind: Kind::Gauge,
+        value,
     }
 }
 
-/// The text exposition format.
-pub(super) async fn prometheus(context: &Context) -> HttpResponse {
-    let mut text = String::new();
-    for (name, value) in collect(context) {
-        let name: String = name
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
-            .collect();
-        text.push_str(&format!("mesoraft_{name} {value}\n"));
+/// What every replica knows of itself.
+fn process_gauges(elected: bool, uptime_micros: u64, status: &Status) -> Gauges {
+    let flag = |set: bool| f64::from(u8::from(set));
+    let index = |index: Option<u64>| index.unwrap_or(0) as f64;
+    [
+        ("master/elected", flag(elected)),
+        ("master/uptime_secs", uptime_micros as f64 / 1e6),
+        (
+            "raft/applied_index",
+            index(status.applied.map(|position| position.index)),
+        ),
+        (
+            "raft/commit_index",
+            index(status.committed.map(|position| position.index)),
+        ),
+        ("raft/disk_full", flag(status.disk_full)),
+        ("raft/is_leader", flag(status.is_leader())),
+        ("raft/last_log_index", index(status.last_log)),
+        ("raft/leader_id", index(status.leader)),
+        ("raft/learners", status.learners.len() as f64),
+        ("raft/node_id", status.node_id as f64),
+        (
+            "raft/snapshot_index",
+            index(status.snapshot.map(|position| position.index)),
+        ),
+        ("raft/term", status.term as f64),
+        ("raft/voters", status.voters.len() as f64),
+        // Mesos's names for two of these.
+        ("registrar/log/ensemble_size", status.voters.len() as f64),
+        ("registrar/log/recovered", flag(status.running)),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect()
+}
+
+/// `/metrics/snapshot`: a flat object of name to number.
+pub(super) async fn snapshot(context: &Context, request: &HttpRequest) -> HttpResponse {
+    struct Flat(Vec<Sample>);
+    impl serde::Serialize for Flat {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_map(self.0.iter().map(|sample| (&sample.name, sample.value)))
+        }
     }
-    HttpResponse::ok("text/plain; version=0.0.4", text)
+    let parameters = parameters(request);
+    if let Some(problem) = parameters.get("timeout").and_then(|timeout| invalid_timeout(timeout)) {
+        return HttpResponse::text(400, problem);
+    }
+    let samples = Flat(collect(context).await);
+    encode(move || json(&parameters, &samples)).await
+}
+
+/// The text for a timeout that is none. All values are at hand, so a valid one makes no difference.
+fn invalid_timeout(timeout: &str) -> Option<String> {
+    const UNITS: [&str; 8] = ["ns", "us", "ms", "secs", "mins", "hrs", "days", "weeks"];
+    let digits = timeout
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(timeout.len());
+    let (number, unit) = timeout.split_at(digits);
+    let problem = if number.parse::<f64>().is_err() {
+        format!("Failed to convert '{number}' to number.")
+    } else if !UNITS.contains(&unit) {
+        format!("Unknown duration unit '{unit}'")
+    } else {
+        return None;
+    };
+    Some(format!("Invalid timeout '{timeout}': {problem}\n"))
+}
+
+/// The samples as GET_METRICS answers them.
+pub(super) async fn messages(context: &Context) -> Vec<Metric> {
+    let message = |sample: Sample| Metric {
+        name: sample.name,
+        value: Some(sample.value),
+    };
+    collect(context).await.into_iter().map(message).collect()
+}
+
+/// `/metrics`: the text exposition format.
+pub(super) async fn exposition(context: &Context) -> HttpResponse {
+    let samples = collect(context).await;
+    encode(move || HttpResponse::ok(prometheus::CONTENT_TYPE, prometheus::text(&samples))).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_that_is_none_is_refused() {
+        assert_eq!(
+            invalid_timeout("x").as_deref(),
+            Some("Invalid timeout 'x': Failed to convert '' to number.\n")
+        );
+        assert_eq!(
+            invalid_timeout("5").as_deref(),
+            Some("Invalid timeout '5': Unknown duration unit ''\n")
+        );
+        for valid in ["5secs", "1.5mins", "100ms"] {
+            assert_eq!(invalid_timeout(valid), None, "{valid}");
+        }
+    }
+
+    #[test]
+    fn counters_that_exist_from_the_start_are_in_order_and_unique() {
+        assert!(COUNTERS.is_sorted_by(|a, b| a < b));
+    }
 }

@@ -2,12 +2,25 @@
 //!
 //! Nothing here decides anything about the cluster; it asks the actor or reads a published view.
 
+mod answer;
+mod endpoint_format;
+mod flags;
+mod gauges;
 mod legacy;
 mod metrics;
 mod operator;
+mod prometheus;
 mod query;
+mod raft_status;
 mod redirect;
+mod reservations;
+mod roles;
 mod scheduler;
 mod service;
+#[cfg(test)]
+mod tests;
+mod unsupported;
+mod version_info;
+mod view;
 
 pub(crate) use service::Edge;

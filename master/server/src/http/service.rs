@@ -6,7 +6,8 @@ use futures_util::future::BoxFuture;
 use libprocess::{HttpRequest, HttpResponse, Message, Routes, Service};
 use tokio::sync::oneshot;
 
-use super::{legacy, metrics, operator, redirect, scheduler};
+use super::unsupported::{self, Endpoint};
+use super::{legacy, metrics, operator, raft_status, redirect, scheduler};
 use crate::actor::{Context, Input};
 use crate::leader::{self, LeaderView};
 use crate::leadership::SoftState;
@@ -26,6 +27,8 @@ pub(super) enum Route {
     Flags,
     MetricsSnapshot,
     Prometheus,
+    RaftStatus,
+    Logging,
     /// Answered by the leader.
     State,
     StateSummary,
@@ -34,6 +37,8 @@ pub(super) enum Route {
     Tasks,
     Roles,
     Teardown,
+    /// Known, but not carried out yet.
+    Unsupported(Endpoint),
 }
 
 /// The HTTP edge of one master.
@@ -49,7 +54,9 @@ impl Edge {
             .route("/health", Route::Health)
             .route("/version", Route::Version)
             .route("/metrics/snapshot", Route::MetricsSnapshot)
-            .route("/metrics", Route::Prometheus);
+            .route("/metrics", Route::Prometheus)
+            .route("/raft/status", Route::RaftStatus)
+            .route("/logging/toggle", Route::Logging);
         for (path, route) in [
             ("/master/api/v1/scheduler", Route::Scheduler),
             ("/master/api/v1", Route::Operator),
@@ -66,6 +73,9 @@ impl Edge {
         ] {
             routes = routes.route(path, route);
         }
+        for endpoint in unsupported::ENDPOINTS {
+            routes = routes.route(&format!("/master{}", endpoint.path), Route::Unsupported(endpoint));
+        }
         Edge { context, routes }
     }
 
@@ -79,8 +89,10 @@ impl Edge {
             Route::Version => return legacy::version(&request),
             Route::Flags => return legacy::flags(&self.context, &request),
             Route::MetricsSnapshot => return metrics::snapshot(&self.context, &request).await,
-            Route::Prometheus if rest.is_empty() => return metrics::prometheus(&self.context).await,
+            Route::Prometheus if rest.is_empty() => return metrics::exposition(&self.context).await,
             Route::Prometheus => return HttpResponse::status(404),
+            Route::RaftStatus => return raft_status::status(&self.context, &request),
+            Route::Logging => return legacy::logging(&request),
             Route::Redirect => return redirect::redirect(&self.context, &path).await,
             _ => {}
         }
@@ -96,6 +108,7 @@ impl Edge {
         match route {
             Route::Scheduler => scheduler::call(&self.context, request).await,
             Route::Operator => operator::call(&self.context, request).await,
+            Route::Unsupported(endpoint) => unsupported::answer(endpoint, &request),
             Route::Teardown => legacy::teardown(&self.context, request).await,
             _ => legacy::read(&self.context, route, request).await,
         }
@@ -111,11 +124,16 @@ pub(super) async fn current_state(context: &Context) -> Result<SoftState, HttpRe
             format!("This master cannot confirm that it still leads, so its state may be old: {error}"),
         ));
     }
+    local_state(context)
+        .await
+        .ok_or_else(|| HttpResponse::text(503, "No leader elected"))
+}
+
+/// The same without asking anybody: what this replica believes. `None` when it does not lead.
+pub(super) async fn local_state(context: &Context) -> Option<SoftState> {
     let (sender, receiver) = oneshot::channel();
-    if context.mailbox.send(Input::SoftState(sender)).await.is_err() {
-        return Err(HttpResponse::text(503, "The master is stopping"));
-    }
-    receiver.await.map_err(|_| HttpResponse::text(503, "No leader elected"))
+    context.mailbox.send(Input::SoftState(sender)).await.ok()?;
+    receiver.await.ok()
 }
 
 impl Service for Edge {

@@ -1,0 +1,86 @@
+//! `/roles`: who subscribes to a role and what it holds.
+
+use master_core::resources::{Resources, is_strict_subrole};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use super::list::List;
+use super::resources::Quantities;
+use crate::http::roles::{Role, Roles};
+
+/// The body of `/roles`.
+pub(super) struct RolesJson<'a>(pub(super) &'a Roles<'a>);
+
+impl Serialize for RolesJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let roles = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry(
+            "roles",
+            &List(|| roles.iter().map(|(name, role)| RoleJson { roles, name, role })),
+        )?;
+        map.end()
+    }
+}
+
+struct RoleJson<'a> {
+    roles: &'a Roles<'a>,
+    name: &'a str,
+    role: &'a Role<'a>,
+}
+
+impl RoleJson<'_> {
+    /// What counts against the role's quota: what it and the roles below it hold.
+    fn consumed(&self) -> Resources {
+        let below = self
+            .roles
+            .iter()
+            .filter(|(name, _)| *name == self.name || is_strict_subrole(self.name, name));
+        let mut sum = Resources::new();
+        for (_, role) in below {
+            sum.add(&role.allocated);
+            sum.add(&role.reserved);
+        }
+        sum
+    }
+}
+
+impl Serialize for RoleJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("name", self.name)?;
+        map.serialize_entry("weight", &1.0)?;
+        map.serialize_entry(
+            "quota",
+            &QuotaJson {
+                name: self.name,
+                consumed: &self.consumed(),
+            },
+        )?;
+        map.serialize_entry("resources", &Quantities(&self.role.held()))?;
+        map.serialize_entry("allocated", &Quantities(&self.role.allocated))?;
+        map.serialize_entry("offered", &Quantities(&self.role.offered))?;
+        map.serialize_entry("reserved", &Quantities(&self.role.reserved_total))?;
+        map.serialize_entry(
+            "frameworks",
+            &List(|| self.role.frameworks.iter().map(|id| id.as_str())),
+        )?;
+        map.end()
+    }
+}
+
+struct QuotaJson<'a> {
+    name: &'a str,
+    consumed: &'a Resources,
+}
+
+impl Serialize for QuotaJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let nothing = Resources::new();
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("role", self.name)?;
+        map.serialize_entry("guarantee", &Quantities(&nothing))?;
+        map.serialize_entry("limit", &Quantities(&nothing))?;
+        map.serialize_entry("consumed", &Quantities(self.consumed))?;
+        map.end()
+    }
+}
