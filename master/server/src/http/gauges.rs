@@ -155,4 +155,28 @@ mod tests {
         }
         assert!(gauges.iter().all(|(_, value)| *value == 0.0));
     }
+
+    #[test]
+    fn a_leader_reports_what_it_leads() {
+        let state = crate::http::tests::cluster::soft_state();
+        let gauges = cluster(Some(&state));
+        for (name, expected) in [
+            ("master/slaves_active", 1.0),
+            ("master/slaves_recovered", 1.0),
+            ("master/slaves_unreachable", 1.0),
+            ("master/frameworks_connected", 1.0),
+            ("master/outstanding_offers", 1.0),
+            ("master/tasks_running", 1.0),
+            ("master/tasks_staging", 1.0),
+            ("master/tasks_unreachable", 1.0),
+            ("master/cpus_total", 4.0),
+            ("master/cpus_used", 1.1),
+            ("master/cpus_percent", 0.275),
+            ("master/mem_used", 128.0),
+            ("master/gpus_percent", 0.0),
+        ] {
+            let value = gauges.iter().find(|(known, _)| known == name).map(|(_, value)| *value);
+            assert_eq!(value, Some(expected), "{name}");
+        }
+    }
 }

@@ -160,3 +160,95 @@ fn roles(to: &mut Writer, view: &View<'_>) {
     });
     to.list(1, "roles", messages);
 }
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+    use proto::v1::master::Response;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::http::tests::cluster::soft_state;
+
+    const READS: [call::Type; 6] = [
+        call::Type::GetState,
+        call::Type::GetAgents,
+        call::Type::GetFrameworks,
+        call::Type::GetExecutors,
+        call::Type::GetTasks,
+        call::Type::GetRoles,
+    ];
+
+    fn json(kind: call::Type) -> Value {
+        let state = soft_state();
+        serde_json::from_slice(&body(kind, MediaType::Json, &View::new(&state)).unwrap()).unwrap()
+    }
+
+    fn keys(value: &Value) -> String {
+        let mut keys: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
+        keys.sort_unstable();
+        keys.join(" ")
+    }
+
+    #[test]
+    fn both_encodings_say_the_same() {
+        let state = soft_state();
+        for kind in READS {
+            let binary = body(kind, MediaType::Protobuf, &View::new(&state)).unwrap();
+            let from_binary = Response::decode(&*binary).unwrap();
+            let text = body(kind, MediaType::Json, &View::new(&state)).unwrap();
+            let from_text: Response = proto::json::from_slice(&text, "Response").unwrap();
+            assert_eq!(from_binary.encode_to_vec(), from_text.encode_to_vec(), "{}", kind.as_str_name());
+        }
+    }
+
+    #[test]
+    fn every_answer_has_the_keys_of_an_unmodified_master() {
+        let state = json(call::Type::GetState);
+        assert_eq!(state["type"], "GET_STATE");
+        assert_eq!(keys(&state["get_state"]), "get_agents get_executors get_frameworks get_tasks");
+        assert_eq!(keys(&state["get_state"]["get_tasks"]), "completed_tasks tasks unreachable_tasks");
+        let agents = &state["get_state"]["get_agents"];
+        assert_eq!(
+            keys(&agents["agents"][0]),
+            "active agent_info allocated_resources capabilities deactivated offered_resources pid registered_time \
+             total_resources version"
+        );
+        assert_eq!(keys(&agents["agents"][0]["total_resources"][0]), "name role scalar type");
+        assert_eq!(keys(&agents["agents"][0]["allocated_resources"][0]), "allocation_info name role scalar type");
+        assert_eq!(agents["recovered_agents"][0]["id"]["value"], "c-S1");
+        let frameworks = &state["get_state"]["get_frameworks"];
+        assert_eq!(
+            keys(&frameworks["frameworks"][0]),
+            "active allocated_resources connected framework_info offer_constraints offered_resources offers recovered \
+             registered_time reregistered_time"
+        );
+        assert_eq!(
+            keys(&frameworks["completed_frameworks"][0]),
+            "active connected framework_info offer_constraints recovered registered_time reregistered_time unregistered_time"
+        );
+        assert_eq!(keys(&state["get_state"]["get_executors"]["executors"][0]), "agent_id executor_info");
+    }
+
+    #[test]
+    fn tasks_are_listed_where_they_stand() {
+        let tasks = &json(call::Type::GetTasks)["get_tasks"];
+        let ids = |list: &str| -> Vec<&str> {
+            tasks[list].as_array().unwrap().iter().map(|task| task["task_id"]["value"].as_str().unwrap()).collect()
+        };
+        assert_eq!(ids("tasks"), ["running", "with-executor"]);
+        assert_eq!(ids("unreachable_tasks"), ["away"]);
+        assert_eq!(ids("completed_tasks"), ["done"]);
+        assert_eq!(tasks["tasks"][0]["state"], "TASK_RUNNING");
+    }
+
+    #[test]
+    fn a_role_shows_what_its_frameworks_hold() {
+        let roles = &json(call::Type::GetRoles)["get_roles"]["roles"];
+        assert_eq!(keys(&roles[0]), "frameworks name resources weight");
+        assert_eq!(roles[0]["name"], "web");
+        // Two tasks of 0.5, an executor of 0.1 and an offer of 1.
+        assert_eq!(roles[0]["resources"][0]["scalar"]["value"], 2.1);
+        assert_eq!(roles.as_array().unwrap().len(), 1);
+    }
+}

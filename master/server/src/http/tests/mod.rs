@@ -1,4 +1,6 @@
-//! Requests for the tests of this module.
+//! Requests and a small cluster for the tests of this module.
+
+pub(super) mod cluster;
 
 use bytes::Bytes;
 use libprocess::{Headers, HttpRequest, PeerClosed};
