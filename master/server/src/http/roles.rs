@@ -66,7 +66,7 @@ impl<'a> Roles<'a> {
                 let role = roles.entry(name.to_owned()).or_default();
                 role.reserved_total.add(&part);
                 let mut unused = part;
-                unused.subtract_available(&used);
+                unused.take_available(&used);
                 role.reserved.add(&unused);
             }
         }

@@ -50,33 +50,10 @@ pub(crate) struct Edge {
 
 impl Edge {
     pub(crate) fn new(context: Arc<Context>) -> Edge {
-        let mut routes = Routes::new("master")
-            .route("/health", Route::Health)
-            .route("/version", Route::Version)
-            .route("/metrics/snapshot", Route::MetricsSnapshot)
-            .route("/metrics", Route::Prometheus)
-            .route("/raft/status", Route::RaftStatus)
-            .route("/logging/toggle", Route::Logging);
-        for (path, route) in [
-            ("/master/api/v1/scheduler", Route::Scheduler),
-            ("/master/api/v1", Route::Operator),
-            ("/master/redirect", Route::Redirect),
-            ("/master/health", Route::Health),
-            ("/master/flags", Route::Flags),
-            ("/master/state", Route::State),
-            ("/master/state-summary", Route::StateSummary),
-            ("/master/slaves", Route::Slaves),
-            ("/master/frameworks", Route::Frameworks),
-            ("/master/tasks", Route::Tasks),
-            ("/master/roles", Route::Roles),
-            ("/master/teardown", Route::Teardown),
-        ] {
-            routes = routes.route(path, route);
+        Edge {
+            context,
+            routes: routes(),
         }
-        for endpoint in unsupported::ENDPOINTS {
-            routes = routes.route(&format!("/master{}", endpoint.path), Route::Unsupported(endpoint));
-        }
-        Edge { context, routes }
     }
 
     async fn route(&self, request: HttpRequest) -> HttpResponse {
@@ -113,6 +90,37 @@ impl Edge {
             _ => legacy::read(&self.context, route, request).await,
         }
     }
+}
+
+/// Every route of a master.
+fn routes() -> Routes<Route> {
+    let mut routes = Routes::new("master")
+        .route("/health", Route::Health)
+        .route("/version", Route::Version)
+        .route("/metrics/snapshot", Route::MetricsSnapshot)
+        .route("/metrics", Route::Prometheus)
+        .route("/raft/status", Route::RaftStatus)
+        .route("/logging/toggle", Route::Logging);
+    for (path, route) in [
+        ("/master/api/v1/scheduler", Route::Scheduler),
+        ("/master/api/v1", Route::Operator),
+        ("/master/redirect", Route::Redirect),
+        ("/master/health", Route::Health),
+        ("/master/flags", Route::Flags),
+        ("/master/state", Route::State),
+        ("/master/state-summary", Route::StateSummary),
+        ("/master/slaves", Route::Slaves),
+        ("/master/frameworks", Route::Frameworks),
+        ("/master/tasks", Route::Tasks),
+        ("/master/roles", Route::Roles),
+        ("/master/teardown", Route::Teardown),
+    ] {
+        routes = routes.route(path, route);
+    }
+    for endpoint in unsupported::ENDPOINTS {
+        routes = routes.route(&format!("/master{}", endpoint.path), Route::Unsupported(endpoint));
+    }
+    routes
 }
 
 /// The soft state of the leadership, confirmed by a quorum: what a read that must be current is answered from.
@@ -155,5 +163,63 @@ impl Service for Edge {
 
     fn handle(&self, request: HttpRequest) -> BoxFuture<'_, HttpResponse> {
         Box::pin(self.route(request))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(path: &str) -> Option<Route> {
+        routes().lookup(path).map(|(route, _)| *route)
+    }
+
+    #[test]
+    fn the_longest_known_prefix_answers() {
+        for (path, expected) in [
+            ("/state", Route::State),
+            ("/master/state", Route::State),
+            ("/state/foo", Route::State),
+            ("/master/frameworks/", Route::Frameworks),
+            ("/state-summary", Route::StateSummary),
+            ("/api/v1", Route::Operator),
+            ("/api/v1/operator", Route::Operator),
+            ("/api/v1/scheduler/", Route::Scheduler),
+            ("/api/v1/scheduler.json", Route::Operator),
+            ("/metrics/snapshot", Route::MetricsSnapshot),
+            ("/metrics", Route::Prometheus),
+            ("/raft/status", Route::RaftStatus),
+            ("/logging/toggle", Route::Logging),
+            ("/health", Route::Health),
+        ] {
+            assert_eq!(route(path), Some(expected), "{path}");
+        }
+        for path in [
+            "/weights/x",
+            "/quota/role",
+            "/maintenance/schedule",
+            "/machine/down",
+            "/master/reserve",
+            "/destroy-volumes",
+        ] {
+            assert!(matches!(route(path), Some(Route::Unsupported(_))), "{path}");
+        }
+    }
+
+    #[test]
+    fn paths_that_mesos_does_not_have_are_unknown() {
+        for path in [
+            "/nope",
+            "/state.json",
+            "/slaves.json",
+            "/maintenance",
+            "/master/version",
+            "/master/metrics/snapshot",
+            "/api/v2",
+            "/raft",
+            "/machine",
+        ] {
+            assert_eq!(route(path), None, "{path}");
+        }
     }
 }

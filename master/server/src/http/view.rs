@@ -9,7 +9,7 @@ use master_core::registry::{Agent, CompletedFramework, Executor, Framework, Task
 use master_core::resources::Resources;
 use master_core::timestamp::Timestamp;
 
-use crate::leadership::{AgentSoftState, OfferSoftState, SoftState};
+use crate::leadership::soft_state::{AgentSoftState, OfferSoftState, SoftState};
 
 /// One soft state with the indexes its readers need.
 pub(super) struct View<'a> {
@@ -135,7 +135,7 @@ impl<'a> View<'a> {
             framework,
             connected,
             active: connected,
-            recovered: framework.recovered || !soft.is_some_and(|soft| soft.subscribed_at.is_some()),
+            recovered: framework.recovered || soft.is_none_or(|soft| soft.subscribed_at.is_none()),
             removed_at: None,
             used,
             offered: offers.iter().map(|(_, offer)| &offer.resources).sum(),

@@ -41,7 +41,7 @@ use frameworks::FrameworkConnection;
 use offers::Offer;
 use proposals::Proposals;
 pub(crate) use proposals::{Completion, unknown_outcome};
-pub(crate) use soft_state::{AgentSoftState, OfferSoftState, SoftState};
+pub(crate) use soft_state::SoftState;
 use timers::{Timer, Timers};
 
 /// Soft state of this replica while it leads.

@@ -9,7 +9,7 @@ use super::resources::Totals;
 use super::task::{ExecutorJson, TaskJson};
 use crate::http::answer::Parameters;
 use crate::http::view::{FrameworkView, TasksOf, View};
-use crate::leadership::{OfferSoftState, SoftState};
+use crate::leadership::soft_state::{OfferSoftState, SoftState};
 
 /// The body of `/frameworks`; `?framework_id=` picks one.
 pub(super) struct Frameworks<'a> {

@@ -75,7 +75,10 @@ fn objects_have_the_keys_that_tools_read() {
     let slave = "active attributes capabilities deactivated hostname id offered_resources pid port registered_time \
                  reserved_resources resources unreserved_resources used_resources version";
     assert_eq!(keys(&state["slaves"][0]).join(" "), slave);
-    assert_eq!(keys(&state["recovered_slaves"][0]).join(" "), "attributes hostname id port");
+    assert_eq!(
+        keys(&state["recovered_slaves"][0]).join(" "),
+        "attributes hostname id port"
+    );
     let framework = "active capabilities checkpoint completed_tasks connected executors failover_timeout hostname id name \
                      offer_constraints offered_resources offers principal recovered registered_time resources roles tasks \
                      unreachable_tasks unregistered_time used_resources user webui_url";
@@ -89,7 +92,10 @@ fn objects_have_the_keys_that_tools_read() {
     assert_eq!(keys(&task["statuses"][0]).join(" "), "container_status state timestamp");
     assert_eq!(keys(&task["statuses"][0]["container_status"]).join(" "), "container_id");
     let offer = &state["frameworks"][0]["offers"][0];
-    assert_eq!(keys(offer).join(" "), "allocation_info framework_id id resources slave_id");
+    assert_eq!(
+        keys(offer).join(" "),
+        "allocation_info framework_id id resources slave_id"
+    );
     let executor = &state["frameworks"][0]["executors"][0];
     assert_eq!(
         keys(executor).join(" "),
@@ -110,10 +116,18 @@ fn doubles_keep_a_fraction_and_counts_are_whole() {
 #[test]
 fn parameters_pick_one_object() {
     let ids = |value: &Value, list: &str| -> Vec<String> {
-        value[list].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect()
+        value[list]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["id"].as_str().unwrap().to_owned())
+            .collect()
     };
     let slaves = get(Route::Slaves, "slave_id=c-S1");
-    assert_eq!((ids(&slaves, "slaves"), ids(&slaves, "recovered_slaves")), (vec![], vec!["c-S1".to_owned()]));
+    assert_eq!(
+        (ids(&slaves, "slaves"), ids(&slaves, "recovered_slaves")),
+        (vec![], vec!["c-S1".to_owned()])
+    );
     assert!(ids(&get(Route::Slaves, "slave_id=nope"), "recovered_slaves").is_empty());
     let frameworks = get(Route::Frameworks, "framework_id=c-0001");
     assert!(ids(&frameworks, "frameworks").is_empty());
@@ -126,7 +140,12 @@ fn parameters_pick_one_object() {
 fn tasks_are_paged_newest_first() {
     let ids = |query: &str| -> Vec<String> {
         let tasks = get(Route::Tasks, query);
-        tasks["tasks"].as_array().unwrap().iter().map(|task| task["id"].as_str().unwrap().to_owned()).collect()
+        tasks["tasks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|task| task["id"].as_str().unwrap().to_owned())
+            .collect()
     };
     // A task without a status is older than any.
     assert_eq!(ids(""), ["away", "running", "done", "with-executor"]);
@@ -142,11 +161,23 @@ fn tasks_are_paged_newest_first() {
 
 #[test]
 fn version_and_logging_level_are_those_of_every_replica() {
-    let Body::Full(body) = version(&crate::http::tests::request("GET", "/version")).body else { panic!("no body") };
+    let Body::Full(body) = version(&crate::http::tests::request("GET", "/version")).body else {
+        panic!("no body")
+    };
     let version: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(keys(&version).join(" "), "build_date build_time build_user version");
-    let numeric = version["version"].as_str().unwrap().chars().all(|c| c.is_ascii_digit() || c == '.');
+    let numeric = version["version"]
+        .as_str()
+        .unwrap()
+        .chars()
+        .all(|c| c.is_ascii_digit() || c == '.');
     assert!(numeric, "{version}");
-    assert_eq!(logging(&crate::http::tests::request("GET", "/logging/toggle")).status, 200);
-    assert_eq!(logging(&crate::http::tests::request("GET", "/logging/toggle?level=1")).status, 501);
+    assert_eq!(
+        logging(&crate::http::tests::request("GET", "/logging/toggle")).status,
+        200
+    );
+    assert_eq!(
+        logging(&crate::http::tests::request("GET", "/logging/toggle?level=1")).status,
+        501
+    );
 }

@@ -17,7 +17,7 @@ use proto::v1::{
     TaskState, TaskStatus,
 };
 
-use crate::leadership::{AgentSoftState, FrameworkSoftState, OfferSoftState, SoftState};
+use crate::leadership::soft_state::{AgentSoftState, FrameworkSoftState, OfferSoftState, SoftState};
 
 /// Seconds since the Unix epoch of the first command; each following one is a second later.
 const START: u64 = 1_700_000_000;
@@ -34,8 +34,18 @@ impl Builder {
     fn apply(&mut self, kind: impl Into<CommandKind>) -> Applied {
         self.index += 1;
         let command = Command::new(Timestamp((START + self.index) * 1_000_000), kind);
-        let applied = self.registry.apply(Position { term: 1, index: self.index }, &command);
-        assert!(!matches!(applied.outcome, Outcome::Rejected(_)), "{:?}", applied.outcome);
+        let applied = self.registry.apply(
+            Position {
+                term: 1,
+                index: self.index,
+            },
+            &command,
+        );
+        assert!(
+            !matches!(applied.outcome, Outcome::Rejected(_)),
+            "{:?}",
+            applied.outcome
+        );
         applied
     }
 
@@ -43,7 +53,9 @@ impl Builder {
         let text = |name: &str, value: &str| v1::Attribute {
             name: name.to_owned(),
             r#type: v1::value::Type::Text as i32,
-            text: Some(v1::value::Text { value: value.to_owned() }),
+            text: Some(v1::value::Text {
+                value: value.to_owned(),
+            }),
             ..v1::Attribute::default()
         };
         let info = AgentInfo {
@@ -74,7 +86,9 @@ impl Builder {
     }
 
     fn subscribe(&mut self, name: &str) {
-        let capability = |kind| v1::framework_info::Capability { r#type: Some(kind as i32) };
+        let capability = |kind| v1::framework_info::Capability {
+            r#type: Some(kind as i32),
+        };
         let info = FrameworkInfo {
             user: "nobody".to_owned(),
             name: name.to_owned(),
@@ -88,7 +102,9 @@ impl Builder {
             ],
             ..FrameworkInfo::default()
         };
-        self.apply(SubscribeFramework { info: Encoded::new(&info) });
+        self.apply(SubscribeFramework {
+            info: Encoded::new(&info),
+        });
     }
 
     fn launch(&mut self, framework: &str, agent: &str, task: TaskInfo) {
@@ -125,7 +141,10 @@ impl Builder {
             status,
             ..StatusUpdate::default()
         };
-        self.apply(UpdateTaskStatus { agent_id: agent.into(), update: Encoded::new(&update) });
+        self.apply(UpdateTaskStatus {
+            agent_id: agent.into(),
+            update: Encoded::new(&update),
+        });
     }
 }
 
@@ -134,8 +153,14 @@ fn task(id: &str, agent: &str) -> TaskInfo {
         name: format!("name of {id}"),
         task_id: id.into(),
         agent_id: agent.into(),
-        resources: vec![allocated(scalar("cpus", 0.5), ROLE), allocated(scalar("mem", 64.0), ROLE)],
-        command: Some(CommandInfo { value: Some("sleep 1".to_owned()), ..CommandInfo::default() }),
+        resources: vec![
+            allocated(scalar("cpus", 0.5), ROLE),
+            allocated(scalar("mem", 64.0), ROLE),
+        ],
+        command: Some(CommandInfo {
+            value: Some("sleep 1".to_owned()),
+            ..CommandInfo::default()
+        }),
         ..TaskInfo::default()
     }
 }
@@ -149,12 +174,18 @@ fn executor_task(framework: &str, agent: &str) -> TaskInfo {
         command: Some(CommandInfo {
             value: Some("./run".to_owned()),
             shell: Some(true),
-            uris: vec![v1::command_info::Uri { value: "http://example.test/run".to_owned(), ..Default::default() }],
+            uris: vec![v1::command_info::Uri {
+                value: "http://example.test/run".to_owned(),
+                ..Default::default()
+            }],
             ..CommandInfo::default()
         }),
         ..ExecutorInfo::default()
     };
-    let label = Label { key: "tier".to_owned(), value: Some("front".to_owned()) };
+    let label = Label {
+        key: "tier".to_owned(),
+        value: Some("front".to_owned()),
+    };
     TaskInfo {
         command: None,
         executor: Some(executor),
@@ -166,7 +197,10 @@ fn executor_task(framework: &str, agent: &str) -> TaskInfo {
 /// The registry: framework `c-0000` with a running task (`running`), one that has not started (`with-executor`), a completed one
 /// (`done`) and one on an unreachable agent (`away`); framework `c-0001` is removed; agents `c-S0`, `c-S1`, unreachable `c-S2`.
 pub(in crate::http) fn registry() -> Registry {
-    let mut cluster = Builder { registry: Registry::default(), index: 0 };
+    let mut cluster = Builder {
+        registry: Registry::default(),
+        index: 0,
+    };
     cluster.apply(AnnounceLeader {
         node_id: 1,
         term: 1,
@@ -194,8 +228,14 @@ pub(in crate::http) fn registry() -> Registry {
     cluster.launch(framework, "c-S2", task("away", "c-S2"));
     cluster.update(framework, "c-S2", "away", TaskState::TaskRunning, 4);
     let since = Timestamp((START + 100) * 1_000_000);
-    cluster.apply(MarkAgentUnreachable { agent_id: "c-S2".into(), since });
-    cluster.apply(RemoveFramework { framework_id: "c-0001".into(), reason: FrameworkRemoval::Teardown });
+    cluster.apply(MarkAgentUnreachable {
+        agent_id: "c-S2".into(),
+        since,
+    });
+    cluster.apply(RemoveFramework {
+        framework_id: "c-0001".into(),
+        reason: FrameworkRemoval::Teardown,
+    });
     cluster.registry
 }
 
@@ -213,7 +253,9 @@ fn master_info() -> MasterInfo {
 
 /// The leadership over [`registry`]: `c-S0` is back and has one offer out, `c-S1` is not.
 pub(in crate::http) fn soft_state() -> SoftState {
-    let offered = Resources::from_proto(&[scalar("cpus", 1.0), scalar("mem", 100.0)]).unwrap().allocated_to(ROLE);
+    let offered = Resources::from_proto(&[scalar("cpus", 1.0), scalar("mem", 100.0)])
+        .unwrap()
+        .allocated_to(ROLE);
     let agent = AgentSoftState {
         pid: "slave(1)@192.0.2.10:5051".to_owned(),
         connected: true,

@@ -17,7 +17,9 @@ pub(super) fn request_with(
     headers: &[(&'static str, &str)],
     body: &str,
 ) -> HttpRequest {
-    let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+    let (path, query) = path
+        .split_once('?')
+        .map_or((path, None), |(path, query)| (path, Some(query)));
     HttpRequest {
         method,
         path: path.to_owned(),
