@@ -29,6 +29,7 @@ pub(super) enum Route {
     Prometheus,
     RaftStatus,
     Logging,
+    OfferConstraintsDebug,
     /// Answered by the leader.
     State,
     StateSummary,
@@ -70,6 +71,7 @@ impl Edge {
             Route::Prometheus => return HttpResponse::status(404),
             Route::RaftStatus => return raft_status::status(&self.context, &request),
             Route::Logging => return legacy::logging(&request),
+            Route::OfferConstraintsDebug => return legacy::offer_constraints_debug(&self.context, &request).await,
             Route::Redirect => return redirect::redirect(&self.context, &path).await,
             _ => {}
         }
@@ -100,7 +102,8 @@ fn routes() -> Routes<Route> {
         .route("/metrics/snapshot", Route::MetricsSnapshot)
         .route("/metrics", Route::Prometheus)
         .route("/raft/status", Route::RaftStatus)
-        .route("/logging/toggle", Route::Logging);
+        .route("/logging/toggle", Route::Logging)
+        .route("/allocator/offer_constraints_debug", Route::OfferConstraintsDebug);
     for (path, route) in [
         ("/master/api/v1/scheduler", Route::Scheduler),
         ("/master/api/v1", Route::Operator),

@@ -50,6 +50,8 @@ pub(super) struct AgentView<'a> {
     pub(super) soft: &'a AgentSoftState,
     /// What of it is offered to frameworks.
     pub(super) offered: Option<&'a Resources>,
+    /// When it last came back, to this leadership or an earlier one.
+    pub(super) reregistered_at: Option<Timestamp>,
 }
 
 impl<'a> View<'a> {
@@ -80,10 +82,14 @@ impl<'a> View<'a> {
     pub(super) fn agents(&self) -> impl Iterator<Item = AgentView<'_>> {
         self.state.registry.agents().filter_map(|agent| {
             let soft = self.state.agents.get(&agent.id)?;
+            // An agent that comes back unchanged leaves no trace in the registry.
+            let came_back = agent.registered_at < Timestamp(self.state.elected_at);
+            let here = came_back.then_some(Timestamp(soft.registered_at));
             Some(AgentView {
                 agent,
                 soft,
                 offered: self.offered_of_agents.get(&agent.id),
+                reregistered_at: agent.reregistered_at.max(here),
             })
         })
     }
@@ -223,4 +229,32 @@ pub(super) fn framework_ids(state: &SoftState) -> impl Iterator<Item = &Framewor
         .frameworks()
         .map(|framework| &framework.id)
         .chain(completed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::tests::cluster::soft_state;
+
+    #[test]
+    fn an_agent_admitted_before_this_leadership_came_back_to_it() {
+        let mut state = soft_state();
+        let reregistered = |state: &SoftState| View::new(state).agents().next().unwrap().reregistered_at;
+        assert_eq!(reregistered(&state), None);
+        state.elected_at += 1_000_000_000;
+        for agent in state.agents.values_mut() {
+            agent.registered_at = state.elected_at + 5;
+        }
+        assert_eq!(reregistered(&state), Some(Timestamp(state.elected_at + 5)));
+    }
+
+    #[test]
+    fn a_framework_that_has_not_subscribed_here_is_recovered() {
+        let mut state = soft_state();
+        state.frameworks.clear();
+        let view = View::new(&state);
+        let framework = view.frameworks().next().unwrap();
+        assert!(framework.recovered && !framework.connected && !framework.active);
+        assert_eq!(framework.used.scalar("cpus"), 1_100);
+    }
 }

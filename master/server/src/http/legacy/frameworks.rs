@@ -4,7 +4,7 @@ use master_core::ids::OfferId;
 use proto::v1::framework_info::capability;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::list::{Labels, List, NOTHING};
+use super::list::{Labels, List, NOTHING, NoMembers};
 use super::resources::Totals;
 use super::task::{ExecutorJson, TaskJson};
 use crate::http::answer::Parameters;
@@ -70,17 +70,9 @@ impl Serialize for FrameworkJson<'_> {
         if let Some(labels) = &framework.info.labels {
             map.serialize_entry("labels", &Labels(labels))?;
         }
+        // This master knows no offer constraints yet.
         map.serialize_entry("offer_constraints", &NoMembers)?;
         map.end()
-    }
-}
-
-/// `{}`: this master knows no offer constraints yet.
-struct NoMembers;
-
-impl Serialize for NoMembers {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_map(Some(0))?.end()
     }
 }
 

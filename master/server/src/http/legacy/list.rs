@@ -20,6 +20,15 @@ where
 /// An array that is always empty.
 pub(super) const NOTHING: [(); 0] = [];
 
+/// `{}`.
+pub(super) struct NoMembers;
+
+impl Serialize for NoMembers {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_map(Some(0))?.end()
+    }
+}
+
 /// Labels as an array of `{key, value?}`.
 pub(super) struct Labels<'a>(pub(super) &'a v1::Labels);
 

@@ -2,6 +2,7 @@
 //!
 //! Every object is written straight from the registry's records, never as a tree in memory.
 
+mod constraints_debug;
 mod frameworks;
 mod list;
 mod resources;
@@ -21,7 +22,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::answer::{Parameters, encode, json, parameters};
 use super::roles::Roles;
-use super::service::{Route, current_state};
+use super::service::{Route, current_state, local_state};
 use super::unsupported::not_yet;
 use super::view::View;
 use super::{flags as flag_texts, query, version_info};
@@ -65,6 +66,15 @@ pub(super) fn logging(request: &HttpRequest) -> HttpResponse {
         return not_yet("changing the logging level");
     }
     HttpResponse::text(200, "0\n")
+}
+
+/// `/allocator/offer_constraints_debug`, answered by every replica; only a leader knows frameworks.
+pub(super) async fn offer_constraints_debug(context: &Context, request: &HttpRequest) -> HttpResponse {
+    let state = local_state(context).await;
+    json(
+        &parameters(request),
+        &constraints_debug::ConstraintsDebug(state.as_ref()),
+    )
 }
 
 /// `/teardown`: `frameworkId=…` in the body.

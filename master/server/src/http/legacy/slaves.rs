@@ -108,7 +108,7 @@ pub(super) fn write_slave<M: SerializeMap>(map: &mut M, view: &AgentView<'_>) ->
     write_identity(map, agent)?;
     map.serialize_entry("pid", &view.soft.pid)?;
     map.serialize_entry("registered_time", &agent.registered_at.as_seconds_f64())?;
-    if let Some(reregistered_at) = agent.reregistered_at {
+    if let Some(reregistered_at) = view.reregistered_at {
         map.serialize_entry("reregistered_time", &reregistered_at.as_seconds_f64())?;
     }
     map.serialize_entry("resources", &Totals(&agent.total))?;

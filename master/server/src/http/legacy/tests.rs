@@ -181,3 +181,17 @@ fn version_and_logging_level_are_those_of_every_replica() {
         501
     );
 }
+
+#[test]
+fn suppressed_roles_are_shown() {
+    let mut state = soft_state();
+    for framework in state.frameworks.values_mut() {
+        framework.suppressed_roles.push("web".to_owned());
+    }
+    let text = |state| serde_json::to_string(&constraints_debug::ConstraintsDebug(state)).unwrap();
+    assert_eq!(
+        text(Some(&state)),
+        r#"{"frameworks":{"c-0000":{"suppressed_roles":["web"],"excluded_by_attribute_constraints":{}}}}"#
+    );
+    assert_eq!(text(None), r#"{"frameworks":{}}"#);
+}

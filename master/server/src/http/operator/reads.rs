@@ -137,7 +137,7 @@ fn agent_message(shown: &AgentView<'_>) -> get_agents::Agent {
         version: agent.version.to_string(),
         pid: Some(shown.soft.pid.clone()),
         registered_time: Some(agent.registered_at.to_proto()),
-        reregistered_time: agent.reregistered_at.map(|at| at.to_proto()),
+        reregistered_time: shown.reregistered_at.map(|at| at.to_proto()),
         total_resources: endpoint_format(&agent.total),
         allocated_resources: endpoint_format(&agent.used),
         offered_resources: shown.offered.map(endpoint_format).unwrap_or_default(),
