@@ -7,8 +7,10 @@
 pub mod disk;
 pub mod etcd;
 pub mod failover;
+pub mod fleet;
 pub mod load;
 pub mod log_replica;
 pub mod machine;
+pub mod masters;
 pub mod spread;
 pub mod table;

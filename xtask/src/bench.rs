@@ -35,6 +35,34 @@ const BENCHES: &[Bench] = &[
         what: "durable 256-byte writes beside the disk's own rate and beside etcd",
         needs: packages::ETCD,
     },
+    Bench {
+        name: "launches",
+        package: "bench",
+        program: "bench-launches",
+        what: "launches per second from end to end, with hollow agents",
+        needs: &[],
+    },
+    Bench {
+        name: "reregister",
+        package: "bench",
+        program: "bench-reregister",
+        what: "reregistration of a fleet with tasks after the leader was killed",
+        needs: &[],
+    },
+    Bench {
+        name: "registry",
+        package: "bench",
+        program: "bench-registry",
+        what: "memory, snapshot and restart of a registry with 50,000 agents and 500,000 tasks",
+        needs: &[],
+    },
+    Bench {
+        name: "allocator",
+        package: "bench",
+        program: "bench-allocator",
+        what: "one allocation cycle over 20,000 agents and 2,000 frameworks",
+        needs: &[],
+    },
 ];
 
 /// Runs the benchmark named by the first argument with the rest as its arguments, or all of them.

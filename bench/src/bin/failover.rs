@@ -8,26 +8,23 @@ use anyhow::{Context, Result, bail};
 use bench::failover::journal::{Journal, Watch};
 use bench::failover::tasks::{self, Board, Times};
 use bench::failover::writer::Writer;
-use bench::machine;
 use bench::spread::{Spread, show};
 use bench::table::{Table, verdict};
+use bench::{machine, masters};
 use clap::{Parser, ValueEnum};
 use client::MasterList;
 use cluster_tests::cluster::Cluster;
-use cluster_tests::http;
 use cluster_tests::wait::wait_until;
 use tokio::runtime::Runtime;
 
 /// Longest wait for what must happen after a fault; a trial that takes longer counts as not recovered.
 const RECOVERY_MAX: Duration = Duration::from_secs(30);
-/// Within this time a replica that was started again must have caught up.
-const CATCH_UP_MAX: Duration = Duration::from_secs(60);
+/// Within this time the long tasks must run.
+const TASKS_RUN_MAX: Duration = Duration::from_secs(60);
 /// Pause before each fault, in which an election without a fault would be noticed, and the cluster is in its normal state.
 const CALM: Duration = Duration::from_millis(400);
 /// Pause between two looks at a condition.
 const POLL: Duration = Duration::from_millis(5);
-/// Longest wait for a master's own figures.
-const ASK: Duration = Duration::from_secs(2);
 /// A paused leader stays so at least this long: longer than any timer of the cluster.
 const PAUSED_AT_LEAST: Duration = Duration::from_millis(1500);
 
@@ -123,10 +120,10 @@ impl Run {
             .build()?;
         let journal = Arc::new(Journal::default());
         let board = Board::default();
-        let masters: MasterList = cluster.addresses().parse()?;
+        let list: MasterList = cluster.addresses().parse()?;
         let (wanted, at) = (arguments.tasks, board.clone());
         runtime.spawn(async move {
-            if let Err(error) = tasks::run(masters, wanted, at).await {
+            if let Err(error) = tasks::run(list, wanted, at).await {
                 eprintln!("the framework with tasks ended: {error:#}");
             }
         });
@@ -136,7 +133,7 @@ impl Run {
             let name = format!("writer-{number}");
             runtime.spawn(Writer::new(name, addresses.clone(), at, is_pinned, Arc::clone(&journal)).run());
         }
-        wait_until("the long tasks run", CATCH_UP_MAX, || {
+        wait_until("the long tasks run", TASKS_RUN_MAX, || {
             Ok(board.long_running() == arguments.tasks)
         })?;
         cluster.wait_for_leader()?;
@@ -165,7 +162,7 @@ impl Run {
     }
 
     fn trial(&mut self, variant: Variant, figures: &mut Figures) -> Result<String> {
-        let leader = self.settle()?;
+        let leader = masters::settle(&mut self.cluster)?;
         let address = self.addresses[leader].clone();
         let before = self.calm(figures)?;
         self.board.arm();
@@ -191,35 +188,17 @@ impl Run {
         } else {
             self.cluster.masters[leader].start()?;
         }
-        self.settle()?;
-        figures.further_terms += self.term()?.saturating_sub(before + 1);
+        masters::settle(&mut self.cluster)?;
+        figures.further_terms += masters::term(&mut self.cluster)?.saturating_sub(before + 1);
         Ok(line)
-    }
-
-    /// Waits until one master leads, all three have applied the same log within a little, and the long tasks are known.
-    fn settle(&mut self) -> Result<usize> {
-        let leader = self.cluster.wait_for_leader()?;
-        let ports: Vec<u16> = (0..self.addresses.len())
-            .map(|index| self.cluster.port(index))
-            .collect();
-        wait_until("every replica has caught up", CATCH_UP_MAX, || {
-            let target = metric(ports[leader], "raft/commit_index")?;
-            let caught_up = |port: &u16| {
-                wait_until("a replica catches up", ASK, || {
-                    Ok(metric(*port, "raft/applied_index").unwrap_or(0.0) >= target)
-                })
-            };
-            Ok(ports.iter().all(|port| caught_up(port).is_ok()))
-        })?;
-        Ok(leader)
     }
 
     /// Lets the cluster run undisturbed under its load; an election in this time is a false one. Returns the term.
     fn calm(&mut self, figures: &mut Figures) -> Result<u64> {
-        let before = self.term()?;
+        let before = masters::term(&mut self.cluster)?;
         let written = self.journal.count();
         std::thread::sleep(CALM);
-        let after = self.term()?;
+        let after = masters::term(&mut self.cluster)?;
         figures.calm += CALM;
         figures.false_elections += after - before;
         if self.journal.count() == written {
@@ -227,26 +206,6 @@ impl Run {
         }
         Ok(after)
     }
-
-    /// The highest term that any replica knows.
-    fn term(&mut self) -> Result<u64> {
-        let mut term = 0;
-        for index in self.cluster.awake() {
-            if let Ok(value) = metric(self.cluster.port(index), "raft/term") {
-                term = term.max(value as u64);
-            }
-        }
-        if term == 0 {
-            bail!("no replica says in which term it is");
-        }
-        Ok(term)
-    }
-}
-
-fn metric(port: u16, name: &str) -> Result<f64> {
-    let snapshot = http::get(port, "/metrics/snapshot", ASK)?.json()?;
-    let value = snapshot.get(name).and_then(serde_json::Value::as_f64);
-    value.with_context(|| format!("/metrics/snapshot has no {name}"))
 }
 
 impl Figures {
