@@ -197,6 +197,7 @@ impl<S: StateMachine> Committer<S> {
         let start = Instant::now();
         loop {
             let written = tokio::select! {
+                biased;
                 written = self.raft.client_write(group.clone()) => written,
                 () = tokio::time::sleep(self.timeout) => return Err(ProposeError::Unknown),
                 () = self.stepped_down() => return Err(ProposeError::Unknown),

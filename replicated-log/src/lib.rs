@@ -26,6 +26,7 @@ mod log;
 mod log_store;
 mod network;
 mod options;
+mod runtime;
 mod snapshot;
 mod state_machine;
 mod status;

@@ -26,7 +26,7 @@ use crate::state_machine::{Machine, StateMachine};
 use crate::status::Status;
 use crate::type_config::TypeConfig;
 use crate::waiting::Waiting;
-use crate::{Applied, compaction, takeover};
+use crate::{Applied, compaction, runtime, takeover};
 
 /// For how long a planned stop waits for the other replica to lead.
 const HAND_OVER_PATIENCE: Duration = Duration::from_secs(2);
@@ -74,6 +74,7 @@ impl<S: StateMachine> ReplicatedLog<S> {
     pub async fn start(config: Config, seams: Seams, state_machine: S) -> Result<Self, StartError> {
         config.validate()?;
         let options = raft_options(&config)?;
+        runtime::seed(seams.random_u64());
         let opened = opening::open(&config).await?;
         let listener = seams.network.listen(config.listen).await;
         let listener = listener.map_err(|source| StartError::Listen {

@@ -20,6 +20,7 @@ openraft::declare_raft_types!(
         Node = openraft::impls::BasicNode,
         Term = u64,
         LeaderId = leader_id_adv::LeaderId<u64, u64>,
+        AsyncRuntime = crate::runtime::SeededRuntime,
 );
 
 pub(crate) type LeaderId = leader_id_adv::LeaderId<u64, NodeId>;

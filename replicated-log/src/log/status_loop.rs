@@ -43,6 +43,7 @@ pub(super) fn status_loop<S: StateMachine>(
     let work = async move {
         loop {
             tokio::select! {
+                biased;
                 changed = metrics.changed() => if changed.is_err() { break },
                 changed = health.changed() => if changed.is_err() { break },
                 changed = cluster.changed() => if changed.is_err() { break },

@@ -231,6 +231,7 @@ impl<V: Send + 'static> RaftNetworkV2<TypeConfig> for Client<V> {
             wire::parse_vote(reply.into_inner().vote)
         };
         tokio::select! {
+            biased;
             sent = self.bounded(RPCTypes::InstallSnapshot, option.hard_ttl(), call) => Ok(SnapshotResponse::new(sent?)),
             closed = cancel => Err(closed.into()),
         }
