@@ -61,8 +61,8 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn timers_fire_in_order_of_time_and_only_when_due() {
+    #[test]
+    fn timers_fire_in_order_of_time_and_only_when_due() {
         let now = Instant::now();
         let mut timers = Timers::default();
         timers.at(now + Duration::from_secs(2), Timer::Allocate);
