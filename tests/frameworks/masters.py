@@ -13,6 +13,7 @@ import collections
 import http.client
 import json
 import logging
+import queue
 import threading
 from urllib.parse import urlparse
 
@@ -48,19 +49,15 @@ class MasterListDetector(threading.Thread):
         self.stopped.set()
 
     def ask_all(self):
-        answers = [None] * len(self.masters)
-
-        def ask(index, master):
-            answers[index] = leader_according_to(master)
-
-        threads = [threading.Thread(target=ask, args=pair, daemon=True) for pair in enumerate(self.masters)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(POLL_TIMEOUT * 2)
-        counts = collections.Counter(answer for answer in answers if answer)
-        for leader, votes in counts.items():
-            if votes * 2 > len(self.masters):
+        """The master that a majority names; the slow ones are not waited for once there is a majority."""
+        answers = queue.Queue()
+        for master in self.masters:
+            threading.Thread(target=lambda asked: answers.put(leader_according_to(asked)), args=(master,), daemon=True).start()
+        votes = collections.Counter()
+        for _ in self.masters:
+            leader = answers.get()
+            votes[leader] += 1
+            if leader and votes[leader] * 2 > len(self.masters):
                 return leader
         return None
 
