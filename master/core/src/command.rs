@@ -158,6 +158,10 @@ pub struct ReregisterAgent {
     pub executors: Vec<Encoded<ExecutorInfo>>,
     /// Executors known here that the agent no longer has.
     pub executors_gone: Vec<(FrameworkId, ExecutorId)>,
+    /// Launches that `master_pid` sends again once this is committed: from then on it may have sent them.
+    pub resent: Vec<(FrameworkId, TaskId)>,
+    /// libprocess pid of the master that sends them.
+    pub master_pid: Arc<str>,
 }
 
 /// An agent did not answer for too long.

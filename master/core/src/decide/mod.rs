@@ -5,6 +5,8 @@ mod facts;
 mod reconcile;
 mod registration;
 mod reregistration;
+#[cfg(test)]
+mod tests;
 
 pub use agent_update::agent_update;
 pub use facts::{facts_of_registration, facts_of_reregistration};

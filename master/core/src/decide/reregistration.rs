@@ -4,11 +4,12 @@
 //! unreachable, or unknown. Only differences are proposed; an unchanged agent costs no write.
 //!
 //! A task that is known here but missing in the report was not received when the report was made. It is sent again where
-//! that cannot start it twice: to an agent that deduplicates launches always; to any other only if the master that may
+//! that cannot start it twice: to an agent that deduplicates launches always; to any other only if every master that may
 //! have sent it before has another pid, for an agent drops messages of a master it no longer follows. Where neither
 //! holds, the agent is asked about the task, and says itself that it does not have it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use proto::internal::{ReconcileTasksMessage, ReregisterSlaveMessage};
 use proto::v1::task_status::{Reason, Source};
@@ -33,7 +34,7 @@ pub struct Reregistration {
     pub reconcile: Vec<ReconcileTasksMessage>,
     /// Launches to send again.
     pub resend: Vec<SendTasks>,
-    /// Kills to send again.
+    /// Kills to send again, as far as known when this was decided; see [`Reregistration::bring_up_to_date`].
     pub kill_again: Vec<SendKill>,
     /// Frameworks that were removed meanwhile: ShutdownFrameworkMessage.
     pub shutdown_frameworks: Vec<FrameworkId>,
@@ -64,7 +65,7 @@ pub fn reregistration(
     decide_frameworks(registry, report, &mut decision);
     match known {
         Some(agent) => decide_admitted(registry, agent, report, pid, master_pid, &mut decision),
-        None => decide_returning(registry, &agent_id, report, pid, &mut decision),
+        None => decide_returning(registry, &agent_id, report, pid, master_pid, &mut decision),
     }
     decision
 }
@@ -105,6 +106,7 @@ fn decide_returning(
     agent_id: &AgentId,
     report: &ReregisterSlaveMessage,
     pid: &str,
+    master_pid: &str,
     decision: &mut Reregistration,
 ) {
     let from_unreachable = registry.unreachable_agent(agent_id).is_some();
@@ -120,26 +122,9 @@ fn decide_returning(
         tasks: report.tasks.iter().map(Encoded::new).collect(),
         executors: report.executor_infos.iter().map(Encoded::new).collect(),
         executors_gone: Vec::new(),
+        resent: Vec::new(),
+        master_pid: master_pid.into(),
     }));
-    decision.kill_again = report
-        .tasks
-        .iter()
-        .filter_map(|task| kill_of_returning(registry, agent_id, task))
-        .collect();
-}
-
-/// The kill that was asked for before the agent was lost.
-fn kill_of_returning(registry: &Registry, agent_id: &AgentId, report: &v1::Task) -> Option<SendKill> {
-    let framework_id = FrameworkId::from(&report.framework_id);
-    let task = registry.unreachable_task(&framework_id, &TaskId::from(&report.task_id))?;
-    let kill = task.kill.as_ref()?;
-    let ended = v1::TaskState::try_from(report.state).is_ok_and(is_terminal);
-    (task.agent_id == *agent_id && !ended).then(|| SendKill {
-        agent_id: agent_id.clone(),
-        framework_id,
-        task_id: task.id.clone(),
-        kill_policy: kill.policy.clone(),
-    })
 }
 
 fn unknown_frameworks(registry: &Registry, report: &ReregisterSlaveMessage) -> Vec<Encoded<v1::FrameworkInfo>> {
@@ -183,8 +168,23 @@ fn decide_admitted(
     let resend = redeliverable(agent, &missing, &running, master_pid, facts.deduplicates_launches);
     let (executors, executors_gone) = executor_differences(registry, agent, report, &running, &resend);
     let frameworks = unknown_frameworks(registry, report);
-    let nothing_new =
-        !changed && tasks.is_empty() && executors.is_empty() && executors_gone.is_empty() && frameworks.is_empty();
+    // An agent that deduplicates may get them from anybody at any time: nothing to remember.
+    let resent: Vec<(FrameworkId, TaskId)> = resend
+        .iter()
+        .filter(|_| !facts.deduplicates_launches)
+        .flat_map(|launch| {
+            launch
+                .tasks
+                .iter()
+                .map(|task| (task.framework_id.clone(), task.id.clone()))
+        })
+        .collect();
+    let nothing_new = resent.is_empty()
+        && !changed
+        && tasks.is_empty()
+        && executors.is_empty()
+        && executors_gone.is_empty()
+        && frameworks.is_empty();
     if !nothing_new {
         decision.command = Some(CommandKind::ReregisterAgent(ReregisterAgent {
             agent_id: agent.id.clone(),
@@ -194,22 +194,43 @@ fn decide_admitted(
             tasks,
             executors,
             executors_gone,
+            resent,
+            master_pid: master_pid.into(),
         }));
     }
     decision.reconcile = reconciliations(registry, &missing, &resend);
     decision.resend = resend;
-    decision.kill_again = registry
-        .tasks_of_agent(&agent.id)
+    decision.kill_again = kills_of_agent(registry, &agent.id);
+}
+
+/// Every kill that was asked for and whose task has not ended.
+fn kills_of_agent(registry: &Registry, agent_id: &AgentId) -> Vec<SendKill> {
+    registry
+        .tasks_of_agent(agent_id)
         .filter(|task| !task.is_terminal())
         .filter_map(|task| {
             task.kill.as_ref().map(|kill| SendKill {
-                agent_id: agent.id.clone(),
+                agent_id: agent_id.clone(),
                 framework_id: task.framework_id.clone(),
                 task_id: task.id.clone(),
                 kill_policy: kill.policy.clone(),
             })
         })
-        .collect();
+        .collect()
+}
+
+impl Reregistration {
+    /// What is still to be sent once `command` was applied: other commands may have come in between, and a launch sent
+    /// behind its kill would live.
+    pub fn bring_up_to_date(&mut self, registry: &Registry, agent_id: &AgentId) {
+        let waits = |task: &Arc<Task>| {
+            registry
+                .task(&task.framework_id, &task.id)
+                .is_some_and(|known| known.launch.is_some() && !known.is_terminal() && known.agent_id == *agent_id)
+        };
+        self.resend.retain(|launch| launch.tasks.iter().all(waits));
+        self.kill_again = kills_of_agent(registry, agent_id);
+    }
 }
 
 /// Whether the report says something of a task that the registry does not hold.
@@ -241,7 +262,7 @@ fn redeliverable(
     let mut groups: BTreeMap<(FrameworkId, TaskId), Vec<&Task>> = BTreeMap::new();
     for task in missing {
         let Some(launch) = &task.launch else { continue };
-        if task.is_terminal() || !(deduplicates || *launch.launched_by_pid != *master_pid) {
+        if task.is_terminal() || !(deduplicates || launch.senders.iter().all(|sender| **sender != *master_pid)) {
             continue;
         }
         let first = launch

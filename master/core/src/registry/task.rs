@@ -57,8 +57,8 @@ pub struct Launch {
     pub task: Encoded<TaskInfo>,
     /// Set for a member of a task group.
     pub group: Option<Arc<GroupLaunch>>,
-    /// libprocess pid of the master that may have sent it.
-    pub launched_by_pid: Arc<str>,
+    /// libprocess pids of the masters that may have sent it, each once: as many as the cluster has addresses.
+    pub senders: Vec<Arc<str>>,
 }
 
 /// What the members of a task group share.
@@ -211,7 +211,7 @@ impl Task {
             discovery: info.discovery.clone(),
             container: info.container.clone(),
             health_check: info.health_check.clone(),
-            kill_policy: info.kill_policy.clone(),
+            kill_policy: info.kill_policy,
             limits: info.limits.clone(),
             user: info.command.as_ref().and_then(|command| command.user.clone()).or(user),
             ..v1::Task::default()
@@ -255,7 +255,7 @@ impl Task {
             discovery: report.discovery.clone(),
             container: report.container.clone(),
             health_check: report.health_check.clone(),
-            kill_policy: report.kill_policy.clone(),
+            kill_policy: report.kill_policy,
             limits: report.limits.clone(),
             user: report.user.clone(),
             ..v1::Task::default()

@@ -127,8 +127,9 @@ impl Leadership {
         let Reregistering {
             agent_id,
             pid,
-            decision,
+            mut decision,
         } = reregistering;
+        decision.bring_up_to_date(&self.registry, &agent_id);
         self.registering.remove(&pid.to_string());
         tracing::info!(%agent_id, %pid, "agent reregistered");
         self.agent_connected(&agent_id, &pid);

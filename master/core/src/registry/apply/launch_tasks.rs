@@ -283,11 +283,11 @@ impl Registry {
         changes: &mut Changes,
     ) -> Arc<Task> {
         let Candidate { mut task, payload, .. } = candidate;
-        let launched_by_pid = command.master_pid.clone();
+        let senders = vec![command.master_pid.clone()];
         task.launch = Some(Arc::new(Launch {
             task: payload,
             group,
-            launched_by_pid,
+            senders,
         }));
         let task = self.put_task(task);
         changes.event(Event::TaskAdded { task: task.clone() });

@@ -1,5 +1,7 @@
 //! ReregisterAgent: an agent is back, from wherever the books had it; what differs from them is recorded.
 
+use std::sync::Arc;
+
 use proto::v1::TaskState;
 use proto::v1::task_status::Reason;
 
@@ -12,7 +14,7 @@ use crate::encoded::Decoded;
 use crate::event::Event;
 use crate::ids::{AgentId, FrameworkId, TaskId};
 use crate::outcome::{Outcome, Rejection};
-use crate::registry::{Executor, Framework, Registry, Task};
+use crate::registry::{Executor, Framework, Launch, Registry, Task};
 use crate::resources::Resources;
 
 /// Where the agent came from, as found when the command was applied.
@@ -44,6 +46,7 @@ impl Registry {
                 self.put_reported_task(agent_id, &report, origin, changes);
             }
         }
+        self.record_senders(command);
         if origin == Origin::Unreachable {
             // What was on it and is no longer reported will not come back.
             let verdict = Verdict {
@@ -97,6 +100,32 @@ impl Registry {
             changes.event(Event::AgentAdded { agent });
         }
         Ok(origin)
+    }
+
+    /// Before a launch is sent again it is on record who may have sent it.
+    fn record_senders(&mut self, command: &ReregisterAgent) {
+        for (framework_id, task_id) in &command.resent {
+            let Some(task) = self
+                .task(framework_id, task_id)
+                .filter(|task| task.agent_id == command.agent_id)
+            else {
+                continue;
+            };
+            let Some(launch) = task
+                .launch
+                .as_ref()
+                .filter(|launch| !launch.senders.contains(&command.master_pid))
+            else {
+                continue;
+            };
+            let mut launch = Launch::clone(launch);
+            launch.senders.push(command.master_pid.clone());
+            let task = Task {
+                launch: Some(Arc::new(launch)),
+                ..Task::clone(task)
+            };
+            self.put_task(task);
+        }
     }
 
     /// Frameworks that only the agent knows become known, until they subscribe.

@@ -33,6 +33,8 @@ fn returns(agent: &AgentId, from: ReturnsFrom, tasks: &[v1::Task]) -> Reregister
         tasks: tasks.iter().map(Encoded::new).collect(),
         executors: Vec::new(),
         executors_gone: Vec::new(),
+        resent: Vec::new(),
+        master_pid: crate::fixture::MASTER_PID.into(),
     }
 }
 

@@ -104,6 +104,8 @@ fn reregister() -> impl Strategy<Value = CommandKind> {
                 frameworks: vec![Encoded::new(&info)],
                 executors: executor_stays.then(|| Encoded::new(&executor)).into_iter().collect(),
                 executors_gone: (!executor_stays).then_some(gone).into_iter().collect(),
+                resent: vec![(framework, "t0".into())],
+                master_pid: "master@10.0.0.2:5050".into(),
             }
             .into()
         },
