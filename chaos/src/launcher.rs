@@ -19,10 +19,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-/// Calls of one framework on their way at once: as many connections as its HTTP client keeps idle.
-const CALLS_MAX: usize = 8;
-/// Calls that wait for one of those; then events are read no further.
-const WAITING_MAX: usize = 256;
+/// ACCEPTs, and acknowledgements, of one framework on their way at once: together as many connections as its HTTP
+/// client keeps idle.
+const CALLS_MAX: usize = 4;
+/// Offers that wait to be used: more than there are agents.
+const OFFERS_MAX: usize = 100_000;
+/// Acknowledgements that wait to be sent; then events are read no further.
+const ACKNOWLEDGEMENTS_MAX: usize = 10_000;
 /// The role of every task.
 const ROLE: &str = "*";
 /// A declined or used offer's rest comes back after this time.
@@ -122,7 +125,6 @@ impl Launcher {
             let scheduler_config = SchedulerConfig::new(config.masters.clone(), framework_info(number));
             let (scheduler, notices) = Scheduler::start(scheduler_config, seams.clone())?;
             launcher.schedulers.push(scheduler.clone());
-            let (calls, waiting) = mpsc::channel(WAITING_MAX);
             let framework = Arc::new(Framework {
                 scheduler,
                 config: config.clone(),
@@ -131,13 +133,19 @@ impl Launcher {
                 next_id: AtomicU64::new(0),
                 sent_at: Mutex::default(),
             });
-            let waiting = Arc::new(AsyncMutex::new(waiting));
+            let (offers, offers_waiting) = mpsc::channel(OFFERS_MAX);
+            let (updates, updates_waiting) = mpsc::channel(ACKNOWLEDGEMENTS_MAX);
+            let offers_waiting = Arc::new(AsyncMutex::new(offers_waiting));
+            let updates_waiting = Arc::new(AsyncMutex::new(updates_waiting));
             for _ in 0..CALLS_MAX {
                 launcher
                     .loops
-                    .spawn(Arc::clone(&framework).make_calls(Arc::clone(&waiting)));
+                    .spawn(Arc::clone(&framework).use_offers(Arc::clone(&offers_waiting)));
+                launcher
+                    .loops
+                    .spawn(Arc::clone(&framework).acknowledge(Arc::clone(&updates_waiting)));
             }
-            launcher.loops.spawn(framework.read(notices, calls));
+            launcher.loops.spawn(framework.read(notices, offers, updates));
         }
         Ok(launcher)
     }
@@ -166,12 +174,6 @@ impl Launcher {
     }
 }
 
-/// A call to make.
-enum Due {
-    Offer(Box<Offer>),
-    Acknowledge(Box<TaskStatus>),
-}
-
 struct Framework {
     scheduler: Scheduler,
     config: LauncherConfig,
@@ -185,7 +187,12 @@ struct Framework {
 
 impl Framework {
     /// Turns notices into calls to make.
-    async fn read(self: Arc<Self>, mut notices: Notices, calls: mpsc::Sender<Due>) {
+    async fn read(
+        self: Arc<Self>,
+        mut notices: Notices,
+        offers: mpsc::Sender<Offer>,
+        updates: mpsc::Sender<TaskStatus>,
+    ) {
         while let Some(notice) = notices.next().await {
             let event = match notice {
                 Notice::Event(event) => event,
@@ -208,14 +215,14 @@ impl Framework {
                 }
             };
             for offer in event.offers.into_iter().flat_map(|offers| offers.offers) {
-                if calls.send(Due::Offer(Box::new(offer))).await.is_err() {
+                if offers.send(offer).await.is_err() {
                     return;
                 }
             }
             if let Some(update) = event.update {
                 self.count(&update.status);
                 let needs_acknowledgement = update.status.uuid.is_some();
-                if needs_acknowledgement && calls.send(Due::Acknowledge(Box::new(update.status))).await.is_err() {
+                if needs_acknowledgement && updates.send(update.status).await.is_err() {
                     return;
                 }
             }
@@ -239,18 +246,24 @@ impl Framework {
         }
     }
 
-    /// Makes calls one after the other, until there will be no more.
-    async fn make_calls(self: Arc<Self>, waiting: Arc<AsyncMutex<mpsc::Receiver<Due>>>) {
+    /// Uses offers one after the other, until there will be no more.
+    async fn use_offers(self: Arc<Self>, waiting: Arc<AsyncMutex<mpsc::Receiver<Offer>>>) {
         loop {
-            let due = waiting.lock().await.recv().await;
-            match due {
-                Some(Due::Offer(offer)) => self.use_offer(*offer).await,
-                Some(Due::Acknowledge(status)) => {
-                    if self.scheduler.acknowledge(&status).await.is_accepted() {
-                        self.counts.acknowledged.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
+            let offer = waiting.lock().await.recv().await;
+            match offer {
+                Some(offer) => self.use_offer(offer).await,
                 None => return,
+            }
+        }
+    }
+
+    /// Acknowledges updates one after the other, until there will be no more. One that fails comes again.
+    async fn acknowledge(self: Arc<Self>, waiting: Arc<AsyncMutex<mpsc::Receiver<TaskStatus>>>) {
+        loop {
+            let status = waiting.lock().await.recv().await;
+            let Some(status) = status else { return };
+            if self.scheduler.acknowledge(&status).await.is_accepted() {
+                self.counts.acknowledged.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
@@ -278,7 +291,7 @@ impl Framework {
                 self.counts.accepted.fetch_add(count, Ordering::Relaxed);
             }
             CallOutcome::Unknown { reason } => {
-                info!(%reason, count, "launches with unknown outcome");
+                tracing::debug!(%reason, count, "launches with unknown outcome");
                 self.counts.unknown.fetch_add(count, Ordering::Relaxed);
             }
             CallOutcome::Refused { .. } | CallOutcome::NotSent { .. } => {

@@ -24,6 +24,8 @@ const ERROR_BYTES_MAX: usize = 64 * 1024;
 const ERROR_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest wait for the answer to a call: a master answers once the call is committed.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+/// Texts of a `503` to a call that was not looked at.
+const NOT_LOOKED_AT: [&str; 2] = ["No leader elected", "Master has not finished recovery"];
 /// Largest event; offers of thousands of agents come in one.
 const EVENT_BYTES_MAX: usize = 256 << 20;
 
@@ -130,10 +132,16 @@ impl Http {
             307 => CallOutcome::NotSent {
                 reason: format!("{address} does not lead any more"),
             },
-            // Also the answer to a call whose commit was not seen any more.
-            status @ (500 | 503 | 504) => CallOutcome::Unknown {
-                reason: format!("{address} answered {status}: {}", error_text(response).await),
-            },
+            status @ (500 | 503 | 504) => {
+                let text = error_text(response).await;
+                let reason = format!("{address} answered {status}: {text}");
+                if NOT_LOOKED_AT.contains(&text.as_str()) {
+                    CallOutcome::NotSent { reason }
+                } else {
+                    // Also the answer to a call whose commit was not seen any more.
+                    CallOutcome::Unknown { reason }
+                }
+            }
             status => CallOutcome::Refused {
                 status,
                 text: error_text(response).await,

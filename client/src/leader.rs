@@ -11,18 +11,21 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use proto::json::{self, Node, Number};
 use seams::Seams;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use crate::backoff::Backoff;
-use crate::http::{Http, redirect_target};
+use crate::http::{Http, read_body, redirect_target};
 use crate::masters::MasterList;
 
 /// Limit of one question to a master that should know.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 /// Limit of one question while a leader is looked for: masters hold the answer for some seconds while they elect.
 const HELD_ASK_TIMEOUT: Duration = Duration::from_secs(10);
+/// Limit of asking a leader in doubt whether it still leads; a paused one does not answer.
+const CONFIRM_TIMEOUT: Duration = Duration::from_millis(300);
 /// Addresses learnt from redirects and kept besides those configured: clusters have at most seven members, some under
 /// two names.
 const LEARNT_MAX: usize = 16;
@@ -136,13 +139,42 @@ impl LeaderFinder {
     }
 
     /// Asks one master other than `leader` who leads; `turn` rotates through them. Returns the new leader when another
-    /// one is named **and** that one says so itself; a follower that lags behind must not break a good connection.
+    /// one is named, says so itself, and `leader` itself does not claim to lead or does so in an older term: neither a
+    /// follower that lags behind nor a deposed leader that has just woken up may break a good connection.
     pub(crate) async fn check_for_other_leader(&self, leader: &str, turn: usize) -> Option<String> {
         let others: Vec<_> = self.known().into_iter().filter(|known| known != leader).collect();
         let witness = others.get(turn.checked_rem(others.len())?)?;
         let named = self.ask(witness).await.filter(|named| named != leader)?;
-        let named_by_itself = self.ask(&named).await?;
-        (named_by_itself == named).then_some(named)
+        let (by_itself, by_present) = tokio::join!(self.ask(&named), self.ask_within(leader, CONFIRM_TIMEOUT));
+        if by_itself.as_ref() != Some(&named) {
+            return None;
+        }
+        if by_present.as_deref() == Some(leader) {
+            let (new_term, old_term) = tokio::join!(self.term_of(&named), self.term_of(leader));
+            if new_term? <= old_term? {
+                return None;
+            }
+        }
+        Some(named)
+    }
+
+    /// The Raft term a master is in; `None` when it does not say (Apache Mesos does not).
+    async fn term_of(&self, master: &str) -> Option<u64> {
+        let exchange = async {
+            let response = self.http.get(master, "/metrics/snapshot").await.ok()?;
+            read_body(response).await.ok()
+        };
+        let body = timeout(ASK_TIMEOUT, exchange).await.ok()??;
+        let Node::Object(metrics) = json::parse(&body).ok()? else {
+            return None;
+        };
+        match metrics.get("raft/term")? {
+            Node::Number(Number::Signed(term)) => u64::try_from(*term).ok(),
+            // Metrics are doubles; terms stay far below the 2^53 up to which these are exact.
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            Node::Number(Number::Double(term)) => Some(term.max(0.0) as u64),
+            _ => None,
+        }
     }
 }
 

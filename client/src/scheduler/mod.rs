@@ -20,6 +20,7 @@ use proto::v1::{FrameworkId, FrameworkInfo, MasterInfo};
 use seams::Seams;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use crate::encoding::Encoding;
 use crate::http::Http;
@@ -112,11 +113,14 @@ impl Notices {
 }
 
 /// One subscription: where calls go to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 struct Session {
     master: String,
     framework_id: FrameworkId,
     stream_id: Option<String>,
+    /// Cancelled by a call that found that the master is gone or leads no longer: the stream is to be left then, also
+    /// while the reader of the notices is slow.
+    doubt: CancellationToken,
 }
 
 /// The sending side: typed calls to the master this scheduler is subscribed at. Cheap to clone.
@@ -126,7 +130,7 @@ struct Session {
 pub struct Scheduler {
     http: Http,
     encoding: Encoding,
-    session: watch::Receiver<Option<Session>>,
+    session: watch::Receiver<Option<Arc<Session>>>,
     torn_down: Arc<AtomicBool>,
 }
 
@@ -187,7 +191,8 @@ impl Scheduler {
     /// Sends any call but SUBSCRIBE; the framework id is filled in. When the subscription is lost meanwhile, the answer
     /// is waited for only a moment longer.
     pub async fn call(&self, mut call: Call) -> CallOutcome {
-        let Some(session) = self.session.borrow().clone() else {
+        let current = self.session.borrow().clone();
+        let Some(session) = current.filter(|session| !session.doubt.is_cancelled()) else {
             return CallOutcome::NotSent {
                 reason: "not subscribed".to_owned(),
             };
@@ -201,14 +206,19 @@ impl Scheduler {
         let mut changes = self.session.clone();
         let abandoned = async {
             // An error means that there will be no other session: the same to this call.
-            drop(changes.wait_for(|current| current.as_ref() != Some(&session)).await);
+            let is_other = |current: &Option<Arc<Session>>| !current.as_ref().is_some_and(|c| Arc::ptr_eq(c, &session));
+            drop(changes.wait_for(is_other).await);
             sleep(ANSWER_AFTER_LOSS).await;
         };
-        tokio::select! {
+        let outcome = tokio::select! {
             biased;
             outcome = answer => outcome,
             () = abandoned => CallOutcome::Unknown { reason: format!("left {} before it answered", session.master) },
+        };
+        if let CallOutcome::NotSent { .. } = &outcome {
+            session.doubt.cancel();
         }
+        outcome
     }
 
     fn mark_torn_down(&self) {

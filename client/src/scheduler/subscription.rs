@@ -15,6 +15,7 @@ use proto::v1::scheduler::{Call, Event};
 use seams::Seams;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{Notice, SCHEDULER_PATH, SchedulerConfig, Session};
@@ -42,7 +43,7 @@ pub(super) struct Subscription {
     pub(super) http: Http,
     pub(super) seams: Seams,
     pub(super) config: SchedulerConfig,
-    pub(super) session: watch::Sender<Option<Session>>,
+    pub(super) session: watch::Sender<Option<Arc<Session>>>,
     pub(super) notices: mpsc::Sender<Notice>,
     pub(super) torn_down: Arc<AtomicBool>,
     pub(super) subscribed_before: bool,
@@ -115,8 +116,8 @@ impl Subscription {
             Err(_) => return (retry("no SUBSCRIBED event came"), false),
         };
         let heartbeat_timeout = heartbeat_timeout(&subscribed);
-        self.enter(&master, stream_id, subscribed).await;
-        let end = self.read_events(&master, &mut events, heartbeat_timeout).await;
+        let doubt = self.enter(&master, stream_id, subscribed).await;
+        let end = self.read_events(&master, &mut events, heartbeat_timeout, &doubt).await;
         self.session.send_replace(None);
         if let End::Retry { reason, .. } = &end {
             self.notify(Notice::Disconnected {
@@ -207,8 +208,8 @@ impl Subscription {
         }
     }
 
-    /// Publishes the new session.
-    async fn enter(&mut self, master: &str, stream_id: Option<String>, subscribed: Subscribed) {
+    /// Publishes the new session; returns its doubt.
+    async fn enter(&mut self, master: &str, stream_id: Option<String>, subscribed: Subscribed) -> CancellationToken {
         let framework_id = subscribed.framework_id;
         info!(%master, framework_id = %framework_id.value, again = self.subscribed_before, "subscribed");
         self.config.framework.id = Some(framework_id.clone());
@@ -217,8 +218,10 @@ impl Subscription {
             master: master.to_owned(),
             framework_id: framework_id.clone(),
             stream_id,
+            doubt: CancellationToken::new(),
         };
-        self.session.send_replace(Some(session));
+        let doubt = session.doubt.clone();
+        self.session.send_replace(Some(Arc::new(session)));
         let master_info = subscribed.master_info.map(Box::new);
         self.notify(Notice::Subscribed {
             framework_id,
@@ -227,41 +230,66 @@ impl Subscription {
             again,
         })
         .await;
+        doubt
     }
 
-    /// Hands events on until the stream is to be left.
-    async fn read_events(&self, master: &str, events: &mut EventStream, heartbeat_timeout: Duration) -> End {
+    /// Hands events on until the stream is to be left. While the reader of the notices is slow nothing more is read, but
+    /// a master that is gone is noticed all the same.
+    async fn read_events(
+        &self,
+        master: &str,
+        events: &mut EventStream,
+        heartbeat_timeout: Duration,
+        doubt: &CancellationToken,
+    ) -> End {
         let mut turn = 0;
         let mut check = Box::pin(self.finder.next_check(master, LEADER_CHECK_INTERVAL, &mut turn));
+        let mut waiting: Option<Notice> = None;
         loop {
-            let next = tokio::select! {
+            tokio::select! {
                 // What has arrived is handed on before anything else is decided.
                 biased;
-                next = timeout(heartbeat_timeout, events.next::<Event>()) => next,
+                permit = self.notices.reserve(), if waiting.is_some() => match (permit, waiting.take()) {
+                    (Ok(permit), Some(notice)) => permit.send(notice),
+                    _ => return retry("nobody reads the notices any more"),
+                },
+                next = timeout(heartbeat_timeout, events.next::<Event>()), if waiting.is_none() => match next {
+                    Err(_) => return retry(format!("nothing was heard for {heartbeat_timeout:?}")),
+                    Ok(next) => match self.take(next) {
+                        Ok(notice) => waiting = notice,
+                        Err(end) => return end,
+                    },
+                },
+                () = doubt.cancelled() => return retry("a call did not find it leading"),
                 other = &mut check => {
                     if let Some(other) = other {
                         return End::Retry { reason: format!("{other} leads now"), next: Some(other) };
                     }
                     drop(check);
                     check = Box::pin(self.finder.next_check(master, LEADER_CHECK_INTERVAL, &mut turn));
-                    continue;
                 }
-            };
-            let event = match next {
-                Err(_) => return retry(format!("nothing was heard for {heartbeat_timeout:?}")),
-                Ok(Err(error)) => return retry(error.to_string()),
-                Ok(Ok(None)) if self.torn_down.load(Ordering::Acquire) => {
-                    return End::Final("the framework was torn down".to_owned());
-                }
-                Ok(Ok(None)) => return retry("the master ended the stream"),
-                Ok(Ok(Some(event))) => event,
-            };
-            match event.r#type() {
-                EventType::Heartbeat => {}
-                EventType::Error => return End::Final(event.error.map(|error| error.message).unwrap_or_default()),
-                EventType::Subscribed | EventType::Unknown => warn!(?event, "ignored an event out of place"),
-                _ => self.notify(Notice::Event(Box::new(event))).await,
             }
+        }
+    }
+
+    /// What to make of the next item of the stream: a notice, nothing, or its end.
+    fn take(&self, next: Result<Option<Event>, HttpError>) -> Result<Option<Notice>, End> {
+        let event = match next {
+            Err(error) => return Err(retry(error.to_string())),
+            Ok(None) if self.torn_down.load(Ordering::Acquire) => {
+                return Err(End::Final("the framework was torn down".to_owned()));
+            }
+            Ok(None) => return Err(retry("the master ended the stream")),
+            Ok(Some(event)) => event,
+        };
+        match event.r#type() {
+            EventType::Heartbeat => Ok(None),
+            EventType::Error => Err(End::Final(event.error.map(|error| error.message).unwrap_or_default())),
+            EventType::Subscribed | EventType::Unknown => {
+                warn!(?event, "ignored an event out of place");
+                Ok(None)
+            }
+            _ => Ok(Some(Notice::Event(Box::new(event)))),
         }
     }
 

@@ -146,6 +146,9 @@ async fn a_follower_that_lags_behind_does_not_break_a_good_subscription() {
     subscribed(&mut notices).await;
     let finder = crate::LeaderFinder::new(&list(&[&leader, &lagging]), Seams::real());
     assert_eq!(finder.check_for_other_leader(&leader.address(), 0).await, None);
+    // A deposed leader that has just woken up still names itself.
+    gone.set_leads(Leads::Itself);
+    assert_eq!(finder.check_for_other_leader(&leader.address(), 0).await, None);
     assert_eq!(scheduler.master(), Some(leader.address()));
 }
 
@@ -249,4 +252,36 @@ async fn teardown_ends_the_subscription_and_dropping_the_notices_closes_the_stre
     timeout(TEST_TIMEOUT, async { while session.changed().await.is_ok() {} })
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_slow_reader_of_notices_does_not_keep_calls_at_a_dead_master() {
+    let first = FakeMaster::start(Leads::Itself).await;
+    let second = FakeMaster::start(Leads::Other(first.address())).await;
+    let config = SchedulerConfig {
+        notices_max: 1,
+        ..SchedulerConfig::new(list(&[&first, &second]), framework())
+    };
+    let (scheduler, mut notices) = Scheduler::start(config, Seams::real()).unwrap();
+    assert!(timeout(TEST_TIMEOUT, scheduler.subscribed()).await.unwrap());
+    for _ in 0..4 {
+        first.send(&rescind("o")).await;
+    }
+    drop(first);
+    second.set_leads(Leads::Itself);
+    // Nothing has been read so far. The calls notice it themselves, and then are not even tried.
+    let not_subscribed = CallOutcome::NotSent {
+        reason: "not subscribed".to_owned(),
+    };
+    let noticed = async { while scheduler.revive(Vec::new()).await != not_subscribed {} };
+    timeout(TEST_TIMEOUT, noticed).await.unwrap();
+    loop {
+        if let Notice::Subscribed {
+            master, again: true, ..
+        } = next(&mut notices).await
+        {
+            assert_eq!(master, second.address());
+            break;
+        }
+    }
 }
