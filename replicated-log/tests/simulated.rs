@@ -175,14 +175,14 @@ fn run(seed: u64) {
     let mut step = 0_u64;
     while !simulation.step().unwrap() {
         step += 1;
-        if step % 300 == 0 {
+        if step.is_multiple_of(300) {
             random = random
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1_442_695_040_888_963_407);
             let victim = 1 + (random >> 33) % 3;
             let other = 1 + victim % 3;
             let (victim_name, other_name) = (format!("n{victim}"), format!("n{other}"));
-            if (random >> 40) % 2 == 0 {
+            if (random >> 40).is_multiple_of(2) {
                 handles.lock().unwrap().remove(&victim);
                 simulation.crash(victim_name.as_str());
                 simulation.bounce(victim_name.as_str());
