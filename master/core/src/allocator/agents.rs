@@ -105,33 +105,48 @@ pub(super) fn exclusively(resources: &Resources) -> Resources {
     }
 }
 
-/// A set of slot numbers, one bit each. A slot is in it when it was found that it cannot be offered what the agent has; that
+/// A set of slot numbers, one bit each, and whether it is known to hold every listed one. A slot is in it when it was found that it cannot be offered what the agent has; that
 /// stays true while the available resources only shrink, so each pair is looked at once, not in every run.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Blocked(Vec<u64>);
+pub(super) struct Blocked {
+    bits: Vec<u64>,
+    /// The listing (see `Allocator::listing`) all of whose slots are in the set.
+    covers: Option<u64>,
+}
 
 impl Blocked {
     pub(super) fn contains(&self, slot: u32) -> bool {
-        self.0
+        self.bits
             .get(slot as usize / 64)
             .is_some_and(|word| word >> (slot % 64) & 1 == 1)
     }
 
     pub(super) fn insert(&mut self, slot: u32) {
         let word = slot as usize / 64;
-        if self.0.len() <= word {
-            self.0.resize(word + 1, 0);
+        if self.bits.len() <= word {
+            self.bits.resize(word + 1, 0);
         }
-        self.0[word] |= 1 << (slot % 64);
+        self.bits[word] |= 1 << (slot % 64);
+    }
+
+    /// Every slot listed at that time is in the set.
+    pub(super) fn cover(&mut self, listing: u64) {
+        self.covers = Some(listing);
+    }
+
+    pub(super) fn covers(&self, listing: u64) -> bool {
+        self.covers == Some(listing)
     }
 
     pub(super) fn remove(&mut self, slot: u32) {
-        if let Some(word) = self.0.get_mut(slot as usize / 64) {
+        self.covers = None;
+        if let Some(word) = self.bits.get_mut(slot as usize / 64) {
             *word &= !(1 << (slot % 64));
         }
     }
 
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.covers = None;
+        self.bits.clear();
     }
 }

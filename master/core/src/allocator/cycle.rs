@@ -41,6 +41,7 @@ impl Allocator {
         self.agents.get(agent).is_some_and(|agent| {
             agent.active
                 && !agent.available.is_empty()
+                && !agent.blocked.covers(self.listing)
                 && self
                     .whitelist
                     .as_ref()
@@ -56,6 +57,7 @@ impl Allocator {
             frameworks,
             slots,
             config,
+            listing,
             ..
         } = self;
         let Some(agent) = agents.get_mut(agent) else {
@@ -99,6 +101,10 @@ impl Allocator {
                 ControlFlow::Continue(())
             }
         });
+        if given.is_empty() {
+            // Everybody was asked: nobody needs to be until something changes.
+            agent.blocked.cover(*listing);
+        }
         given
     }
 

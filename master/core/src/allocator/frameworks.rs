@@ -220,6 +220,7 @@ impl Allocator {
 
     /// Lists exactly the slots that may be offered something: active, subscribed, not suppressed.
     fn relist(&mut self, number: u32) {
+        self.listing += 1;
         let Some(framework) = self.frameworks.get(number) else {
             return;
         };

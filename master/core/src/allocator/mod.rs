@@ -120,6 +120,8 @@ pub struct Allocator {
     expiries: Expiries,
     whitelist: Option<BTreeSet<String>>,
     requested: Requested,
+    /// Counts changes of what is listed in `tree`.
+    listing: u64,
 }
 
 impl Allocator {
@@ -136,6 +138,7 @@ impl Allocator {
             expiries: Expiries::default(),
             whitelist: None,
             requested: Requested::Nothing,
+            listing: 0,
         }
     }
 

@@ -295,6 +295,24 @@ fn flags_that_cannot_be_read_are_refused_by_item() {
 }
 
 #[test]
+fn flags_may_be_json_lists() {
+    let list = r#"[{"name":"cpus","type":"SCALAR","scalar":{"value":4}},{"name":"mem","type":"SCALAR","scalar":{"value":64},
+        "role":"web"},{"name":"ports","type":"RANGES","ranges":{"range":[{"begin":1,"end":2}]}}]"#;
+    assert_eq!(
+        flag(list).to_string(),
+        "cpus:4; mem(reservations: [(STATIC,web)]):64; ports:[1-2]"
+    );
+    let ours = Resources::parse_flag(list, "ours").unwrap().to_string();
+    assert!(
+        ours.starts_with("cpus(reservations: [(STATIC,ours)]):4; mem(reservations: [(STATIC,web)]):64"),
+        "{ours}"
+    );
+    for text in ["[", "[1]", r#"[{"name":"cpus"}]"#, "[]x"] {
+        assert!(Resources::parse_flag(text, "*").is_err(), "{text}");
+    }
+}
+
+#[test]
 fn tasks_in_the_common_case_stay_small() {
     // A million tasks hold two or three entries each.
     assert!(size_of::<Entry>() <= 64, "{}", size_of::<Entry>());

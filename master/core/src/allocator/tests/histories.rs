@@ -282,6 +282,10 @@ proptest! {
                 return Err(TestCaseError::fail(contradiction));
             }
         }
+        // What was remembered about who cannot be offered what hid nothing from anybody.
+        world.apply(Event::Allocate(1));
+        world.allocator.agents.values_mut().for_each(|agent| agent.blocked.clear());
+        prop_assert_eq!(world.allocator.allocate(world.now, 2, None), []);
         world.recover_everything();
         world.allocator.check_invariants().map_err(TestCaseError::fail)?;
         for (_, number) in world.allocator.agents.iter() {
