@@ -27,21 +27,28 @@ struct Cli {
 enum Command {
     /// Run one master replica
     Master(Box<commands::master::Args>),
+    /// Run one agent
+    Agent(Box<commands::agent::Args>),
     /// Run a whole cluster on this machine
     Local(commands::local::Args),
     /// Run a command as tasks and follow them
     Run(commands::run::Args),
     /// Show who leads, how the replicas stand, and what runs
     Status(commands::status::Args),
+    /// What an agent starts for each process it runs; not for people
+    #[command(name = agent::SUBCOMMAND, hide = true)]
+    AgentExecutor(commands::agent_executor::Args),
 }
 
 fn main() -> ExitCode {
     let command = Cli::parse().command;
     let result = match command {
         Command::Master(args) => commands::master::main(*args),
+        Command::Agent(args) => commands::agent::main(*args),
         Command::Local(args) => commands::local::main(args),
         Command::Run(args) => commands::run::main(args),
         Command::Status(args) => commands::status::main(args),
+        Command::AgentExecutor(args) => Ok(commands::agent_executor::main(args)),
     };
     result.unwrap_or_else(|error| {
         output::complain(&format!("mesoraft: {error:#}"));

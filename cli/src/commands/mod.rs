@@ -1,5 +1,7 @@
 //! The subcommands, one module each: its flags (`Args`) and its `main`.
 
+pub(crate) mod agent;
+pub(crate) mod agent_executor;
 pub(crate) mod local;
 pub(crate) mod master;
 pub(crate) mod run;
