@@ -46,8 +46,6 @@ pub(crate) fn start(order: &StartProcess, program: &[OsString], changed: &mpsc::
     let mut child = Command::new(name)
         .args(arguments)
         .arg(directory)
-        .env_clear()
-        .env("PATH", crate::config::PROCESS_PATH)
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
