@@ -92,13 +92,11 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         } else {
             format!("{}-{number}", args.name)
         };
-        framework
-            .submit(TaskSpec {
-                id,
-                command: args.command.clone(),
-                resources: resources.clone(),
-            })
-            .await;
+        framework.submit(TaskSpec {
+            id,
+            command: args.command.clone(),
+            resources: resources.clone(),
+        });
     }
     let mut run = Run {
         args,

@@ -18,7 +18,8 @@ use proto::v1::{
     framework_info,
 };
 use seams::Seams;
-use tokio::time::{Instant, timeout_at};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until};
 
 /// How long the master keeps the tasks while this framework is away. Zero would end it at every failover.
 const FAILOVER_TIMEOUT_SECONDS: f64 = 60.0;
@@ -95,7 +96,12 @@ pub(crate) struct Framework {
     unanswered: BTreeSet<String>,
     ask_again_at: Instant,
     happenings: VecDeque<Happening>,
+    /// Calls on their way. They run on when `next` is dropped; of launches the outcome matters.
+    calls: JoinSet<Option<(Launched, CallOutcome)>>,
 }
+
+/// The tasks of one launch: the id as submitted, and the one at the master.
+type Launched = Vec<(String, String)>;
 
 /// The name of the user this process runs as.
 pub(crate) fn user_name() -> String {
@@ -134,6 +140,7 @@ impl Framework {
             unanswered: BTreeSet::new(),
             ask_again_at: Instant::now(),
             happenings: VecDeque::new(),
+            calls: JoinSet::new(),
         })
     }
 
@@ -153,38 +160,55 @@ impl Framework {
     }
 
     /// Queues a task and asks for offers.
-    pub(crate) async fn submit(&mut self, spec: TaskSpec) {
+    pub(crate) fn submit(&mut self, spec: TaskSpec) {
         self.pending.push_back((spec, 1));
-        self.revive().await;
+        self.revive();
     }
 
-    async fn revive(&self) {
+    fn revive(&mut self) {
         // Without a subscription nothing is lost: the next one brings offers by itself.
         if self.scheduler.master().is_some() {
-            log_unless_accepted("REVIVE", &self.scheduler.revive(Vec::new()).await);
+            self.call("REVIVE", |scheduler| async move { scheduler.revive(Vec::new()).await });
         }
     }
 
+    /// Makes a call whose outcome matters to nobody: when it fails around a failover, it is made up for later.
+    fn call<F>(&mut self, name: &'static str, call: impl FnOnce(Scheduler) -> F)
+    where
+        F: Future<Output = CallOutcome> + Send + 'static,
+    {
+        let call = call(self.scheduler.clone());
+        self.calls.spawn(async move {
+            log_unless_accepted(name, &call.await);
+            None
+        });
+    }
+
     /// Waits for the next thing that happens and does what is due. `None` after `Ended`. Cancel safety: a dropped
-    /// future may leave a call in flight whose outcome is then found out by reconciliation; nothing else is lost.
+    /// future loses nothing.
     pub(crate) async fn next(&mut self) -> Option<Happening> {
         loop {
             if let Some(happening) = self.happenings.pop_front() {
                 return Some(happening);
             }
-            let deadline = if self.unanswered.is_empty() {
-                Instant::now() + Duration::from_secs(3600)
-            } else {
-                self.ask_again_at
-            };
-            match timeout_at(deadline, self.notices.next()).await {
-                Ok(notice) => self.take(notice?).await,
-                Err(_) => self.reconcile().await,
+            let ask_again_at = self.ask_again_at;
+            tokio::select! {
+                notice = self.notices.next() => self.take(notice?),
+                Some(call) = self.calls.join_next() => self.call_ended(call),
+                () = sleep_until(ask_again_at), if !self.unanswered.is_empty() => self.reconcile(),
             }
         }
     }
 
-    async fn take(&mut self, notice: Notice) {
+    fn call_ended(&mut self, call: Result<Option<(Launched, CallOutcome)>, JoinError>) {
+        match call {
+            Ok(Some((launched, outcome))) => self.after_launch(launched, &outcome),
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "a call ended badly"),
+        }
+    }
+
+    fn take(&mut self, notice: Notice) {
         match notice {
             Notice::Subscribed {
                 framework_id,
@@ -199,21 +223,21 @@ impl Framework {
                     again,
                 });
                 self.unanswered = self.alive().map(|task| task.spec.id.clone()).collect();
-                self.reconcile().await;
+                self.reconcile();
             }
             Notice::Disconnected { reason, .. } => self.happenings.push_back(Happening::Disconnected { reason }),
             Notice::Ended { reason } => self.happenings.push_back(Happening::Ended { reason }),
-            Notice::Event(event) => self.take_event(*event).await,
+            Notice::Event(event) => self.take_event(*event),
         }
     }
 
-    async fn take_event(&mut self, event: Event) {
+    fn take_event(&mut self, event: Event) {
         if let Some(offers) = event.offers {
             for offer in offers.offers {
-                self.take_offer(offer).await;
+                self.take_offer(offer);
             }
         } else if let Some(update) = event.update {
-            self.take_update(update.status).await;
+            self.take_update(update.status);
         }
     }
 
@@ -222,7 +246,7 @@ impl Framework {
     }
 
     /// Asks for the state of every task in `unanswered`.
-    async fn reconcile(&mut self) {
+    fn reconcile(&mut self) {
         self.ask_again_at = Instant::now() + RECONCILE_AGAIN;
         let tasks: Vec<_> = self
             .unanswered
@@ -238,12 +262,12 @@ impl Framework {
             })
             .collect();
         if !tasks.is_empty() {
-            log_unless_accepted("RECONCILE", &self.scheduler.reconcile(tasks).await);
+            self.call("RECONCILE", |scheduler| async move { scheduler.reconcile(tasks).await });
         }
     }
 
     /// Launches what fits into an offer; declines it when nothing is waiting.
-    async fn take_offer(&mut self, offer: Offer) {
+    fn take_offer(&mut self, offer: Offer) {
         let mut available = match Resources::from_proto(&offer.resources) {
             Ok(resources) => resources.unallocated(),
             Err(error) => {
@@ -252,7 +276,7 @@ impl Framework {
             }
         };
         let agent_address = offer_address(&offer);
-        let mut launched: Vec<String> = Vec::new();
+        let mut launched: Launched = Vec::new();
         let mut infos = Vec::new();
         let mut waiting = VecDeque::new();
         while let Some((spec, attempt)) = self.pending.pop_front() {
@@ -266,7 +290,7 @@ impl Framework {
                 format!("{}.{attempt}", spec.id)
             };
             infos.push(task_info(&spec, &task_id, &offer.agent_id));
-            launched.push(spec.id.clone());
+            launched.push((spec.id.clone(), task_id.clone()));
             self.attempts.insert(spec.id.clone(), attempt);
             let record = TaskRecord {
                 task_id,
@@ -281,35 +305,37 @@ impl Framework {
             self.tasks.insert(record.spec.id.clone(), record);
         }
         self.pending = waiting;
+        let offer_ids = vec![offer.id];
         if infos.is_empty() {
-            return self.decline(offer.id).await;
+            return self.call("DECLINE", |scheduler| async move {
+                scheduler.decline(offer_ids, Some(filters())).await
+            });
         }
-        let outcome = self.scheduler.launch(vec![offer.id], infos, Some(filters())).await;
-        log_unless_accepted("ACCEPT", &outcome);
-        self.after_launch(launched, &outcome);
+        let scheduler = self.scheduler.clone();
+        self.calls.spawn(async move {
+            let outcome = scheduler.launch(offer_ids, infos, Some(filters())).await;
+            log_unless_accepted("ACCEPT", &outcome);
+            Some((launched, outcome))
+        });
     }
 
-    async fn decline(&self, offer_id: OfferId) {
-        log_unless_accepted(
-            "DECLINE",
-            &self.scheduler.decline(vec![offer_id], Some(filters())).await,
-        );
-    }
-
-    fn after_launch(&mut self, launched: Vec<String>, outcome: &CallOutcome) {
-        for id in launched {
+    fn after_launch(&mut self, launched: Launched, outcome: &CallOutcome) {
+        for (id, task_id) in launched {
+            // What has been launched again meanwhile, or has ended, needs no more thought.
+            let task = self
+                .tasks
+                .get_mut(&id)
+                .filter(|task| task.task_id == task_id && !task.state.is_terminal());
+            let Some(task) = task else { continue };
             match outcome {
-                CallOutcome::Accepted => {
-                    if let Some(task) = self.tasks.get_mut(&id) {
-                        task.accepted = true;
-                    }
-                }
-                // It may have been carried out: ask, at the latest after the next subscription.
+                CallOutcome::Accepted => task.accepted = true,
+                // It may have been carried out: ask.
                 CallOutcome::Unknown { .. } => {
                     self.unanswered.insert(id);
                 }
                 CallOutcome::Refused { .. } | CallOutcome::NotSent { .. } => {
-                    self.launch_again(&id, outcome.to_string())
+                    self.launch_again(&id, outcome.to_string());
+                    self.revive();
                 }
             }
         }
@@ -324,9 +350,12 @@ impl Framework {
         self.happenings.push_back(Happening::Again { id: id.to_owned(), why });
     }
 
-    async fn take_update(&mut self, status: TaskStatus) {
-        // Acknowledged first: what is done with it here cannot fail. A lost acknowledgement brings the update again.
-        log_unless_accepted("ACKNOWLEDGE", &self.scheduler.acknowledge(&status).await);
+    fn take_update(&mut self, status: TaskStatus) {
+        // What is done with it here cannot fail. A lost acknowledgement brings the update again.
+        let acknowledged = status.clone();
+        self.call("ACKNOWLEDGE", |scheduler| async move {
+            scheduler.acknowledge(&acknowledged).await
+        });
         let Some(task) = self
             .tasks
             .values_mut()
@@ -342,9 +371,9 @@ impl Framework {
         {
             return;
         }
-        if state == task.state && state.is_terminal() {
-            // A reconciliation's answer about what is known already.
-            if status.uuid.is_some() {
+        if task.state.is_terminal() {
+            // Without a uuid: the answer to a question asked before the end was known.
+            if status.uuid.is_some() && state.is_terminal() {
                 task.terminal_updates += 1;
             }
             return;
@@ -361,7 +390,7 @@ impl Framework {
                 status.message.as_deref().unwrap_or_default()
             );
             self.launch_again(&id, why);
-            return self.revive().await;
+            return self.revive();
         }
         if gone {
             task.state = TaskState::TaskLost;

@@ -125,13 +125,13 @@ impl<'a> Demo<'a> {
         })
     }
 
-    async fn submit(&mut self, id: String, command: &str) {
+    fn submit(&mut self, id: String, command: &str) {
         let spec = TaskSpec {
             id,
             command: command.to_owned(),
             resources: self.resources.clone(),
         };
-        self.framework.submit(spec).await;
+        self.framework.submit(spec);
     }
 
     /// The next thing to look at; supervisor's news are dropped here, the rounds say themselves who comes back.
@@ -191,15 +191,15 @@ impl<'a> Demo<'a> {
         Ok(())
     }
 
-    async fn start_short_task(&mut self) {
+    fn start_short_task(&mut self) {
         self.short_tasks += 1;
         let id = format!("short-{:03}", self.short_tasks);
-        self.submit(id, "echo a short task; sleep 0.2").await;
+        self.submit(id, "echo a short task; sleep 0.2");
     }
 
     async fn start_long_tasks(&mut self) -> anyhow::Result<()> {
         for number in 1..=LONG_TASKS {
-            self.submit(format!("long-{number:02}"), processes::COMMAND).await;
+            self.submit(format!("long-{number:02}"), processes::COMMAND);
         }
         let deadline = Instant::now() + PATIENCE;
         while !self.long_tasks_run() {
@@ -272,7 +272,7 @@ impl<'a> Demo<'a> {
         let until = Instant::now() + CALM;
         while let Ok(step) = tokio::time::timeout_at(until, self.step()).await {
             if let Step::ShortTaskDue = step? {
-                self.start_short_task().await;
+                self.start_short_task();
             }
         }
         Ok(())

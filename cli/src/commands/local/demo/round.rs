@@ -82,8 +82,8 @@ impl Demo<'_> {
                     round.leader_after = Some(after);
                 }
                 step = timeout(PATIENCE, self.step()) => match step.context("nothing happens")?? {
-                    Step::Happened(happening) => self.follow(&mut round, &probe, killed_at, &happening).await,
-                    Step::ShortTaskDue => self.start_short_task().await,
+                    Step::Happened(happening) => self.follow(&mut round, &probe, killed_at, &happening),
+                    Step::ShortTaskDue => self.start_short_task(),
                 },
             }
         }
@@ -92,7 +92,7 @@ impl Demo<'_> {
         Ok(())
     }
 
-    async fn follow(&mut self, round: &mut Round, probe: &str, killed_at: Instant, happening: &Happening) {
+    fn follow(&mut self, round: &mut Round, probe: &str, killed_at: Instant, happening: &Happening) {
         match happening {
             Happening::Subscribed { framework_id, .. } => {
                 round.subscribed_after = Some(killed_at.elapsed());
@@ -100,7 +100,7 @@ impl Demo<'_> {
                     killed_at,
                     &format!("the framework is subscribed again as {framework_id}"),
                 );
-                self.submit(probe.to_owned(), "echo launched after a failover").await;
+                self.submit(probe.to_owned(), "echo launched after a failover");
             }
             Happening::Update {
                 id,
@@ -148,7 +148,7 @@ impl Demo<'_> {
                 () = &mut back => break,
                 () = tokio::time::sleep_until(deadline) => bail!("{name} did not come back within {PATIENCE:?}"),
                 step = self.step() => if let Step::ShortTaskDue = step? {
-                    self.start_short_task().await;
+                    self.start_short_task();
                 },
             }
         }
