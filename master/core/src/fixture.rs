@@ -88,7 +88,7 @@ impl Fixture {
         }
     }
 
-    /// Admits an agent with 4 cpus and 4096 MB at port `5051 + number`.
+    /// Admits an agent with 4 cpus, 4096 MB and 10 GB of disk at port `5051 + number`.
     pub fn agent(&mut self, number: u16) -> AgentId {
         match self
             .apply(AdmitAgent {
@@ -152,12 +152,12 @@ pub fn framework_info(capabilities: &[Type]) -> FrameworkInfo {
     }
 }
 
-/// Facts of an agent with 4 cpus and 4096 MB at port `5051 + number`.
+/// Facts of an agent with 4 cpus, 4096 MB and 10 GB of disk at port `5051 + number`.
 pub fn agent_facts(number: u16) -> AgentFacts {
     let info = AgentInfo {
         hostname: format!("host{number}"),
         port: Some(i32::from(number) + 5051),
-        resources: vec![scalar("cpus", 4.0), scalar("mem", 4096.0)],
+        resources: vec![scalar("cpus", 4.0), scalar("mem", 4096.0), scalar("disk", 10_000.0)],
         checkpoint: Some(true),
         ..AgentInfo::default()
     };

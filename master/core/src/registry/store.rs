@@ -192,7 +192,8 @@ impl Registry {
     // Tasks
 
     /// Adds a live task or replaces it; while it has not ended its resources are in use.
-    pub(crate) fn put_task(&mut self, task: Task) -> Arc<Task> {
+    pub(crate) fn put_task(&mut self, mut task: Task) -> Arc<Task> {
+        self.share_resources(&mut task);
         let task = Arc::new(task);
         let key = (task.framework_id.clone(), task.id.clone());
         self.hash_in(&Record::Task(task.clone()));
@@ -221,6 +222,17 @@ impl Registry {
             (Some(_), false) | (None, true) => {}
         }
         task
+    }
+
+    /// A new task that needs the same as its neighbour in the framework shares the neighbour's list: most do.
+    fn share_resources(&self, task: &mut Task) {
+        let key = (task.framework_id.clone(), task.id.clone());
+        let neighbour = self.tasks.get_prev(&key).or_else(|| self.tasks.get_next(&key));
+        if let Some((_, neighbour)) = neighbour
+            && neighbour.resources == task.resources
+        {
+            task.resources = neighbour.resources.clone();
+        }
     }
 
     /// Takes a live task out; its resources are free.
@@ -320,7 +332,7 @@ impl Registry {
         let tasks = self
             .tasks_of_agent(&agent.id)
             .filter(|task| !task.is_terminal())
-            .map(|task| &task.resources);
+            .map(|task| &*task.resources);
         executors.chain(tasks).sum()
     }
 }

@@ -31,8 +31,8 @@ pub struct Task {
     /// Latest state known to the agent. Once terminal it stays.
     #[serde(with = "crate::wire_enum")]
     pub state: TaskState,
-    /// With allocation role.
-    pub resources: Resources,
+    /// With allocation role. Tasks of one framework are often alike and then share them.
+    pub resources: Arc<Resources>,
     /// State of the latest update that was relayed; the one its framework may still have to acknowledge.
     #[serde(with = "crate::wire_enum::option")]
     pub status_update_state: Option<TaskState>,
@@ -142,6 +142,8 @@ impl Task {
             // The first says when it started; the oldest of the others says least.
             self.statuses.remove(1);
         }
+        // A million tasks: no room for more than there is.
+        self.statuses.reserve_exact(1);
         self.statuses.push(Encoded::new(&stripped));
     }
 
@@ -203,7 +205,6 @@ impl Task {
         framework_id: FrameworkId,
         agent_id: AgentId,
         info: &TaskInfo,
-        user: Option<String>,
         launched_at: Timestamp,
     ) -> Result<Self, String> {
         let details = v1::Task {
@@ -213,7 +214,11 @@ impl Task {
             health_check: info.health_check.clone(),
             kill_policy: info.kill_policy,
             limits: info.limits.clone(),
-            user: info.command.as_ref().and_then(|command| command.user.clone()).or(user),
+            user: info
+                .command
+                .as_ref()
+                .or(info.executor.as_ref().and_then(|executor| executor.command.as_ref()))
+                .and_then(|command| command.user.clone()),
             ..v1::Task::default()
         };
         Ok(Self {
@@ -226,7 +231,7 @@ impl Task {
                 .map(|executor| ExecutorId::from(&executor.executor_id)),
             name: Arc::from(info.name.as_str()),
             state: TaskState::TaskStaging,
-            resources: Resources::from_proto(&info.resources).map_err(|error| error.to_string())?,
+            resources: Arc::new(Resources::from_proto(&info.resources).map_err(|error| error.to_string())?),
             status_update_state: None,
             status_update_uuid: None,
             statuses: Vec::new(),
@@ -268,7 +273,7 @@ impl Task {
             executor_id: report.executor_id.as_ref().map(ExecutorId::from),
             name: Arc::from(report.name.as_str()),
             state,
-            resources: Resources::from_proto(&report.resources).map_err(|error| error.to_string())?,
+            resources: Arc::new(Resources::from_proto(&report.resources).map_err(|error| error.to_string())?),
             // One without the other cannot be acknowledged.
             status_update_state: status_update_state.filter(|_| status_update_uuid.is_some()),
             status_update_uuid: status_update_uuid.filter(|_| status_update_state.is_some()),

@@ -11,6 +11,7 @@ use crate::event::Event;
 use crate::ids::ExecutorId;
 use crate::outcome::{Applied, Outcome};
 use crate::registry::{Framework, Registry, Task};
+use crate::resources::Resources;
 use crate::timestamp::Timestamp;
 
 /// Effects and events in order, and the time of the command.
@@ -125,7 +126,7 @@ impl Registry {
             changes.effect(Effect::RecoverResources {
                 framework_id: task.framework_id.clone(),
                 agent_id: task.agent_id.clone(),
-                resources: task.resources.clone(),
+                resources: Resources::clone(&task.resources),
             });
             changes.event(Event::TaskUpdated {
                 framework_id: task.framework_id.clone(),

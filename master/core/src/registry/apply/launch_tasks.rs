@@ -85,10 +85,7 @@ impl Registry {
             .agent(&command.agent_id)
             .map_or(&command.agent_id, |agent| &agent.id)
             .clone();
-        let user = self
-            .framework(&framework_id)
-            .map(|framework| framework.info.user.clone());
-        let task = Task::launching(framework_id, agent_id, &info, user, changes.now).map_err(malformed)?;
+        let task = Task::launching(framework_id, agent_id, &info, changes.now).map_err(malformed)?;
         Ok(Candidate {
             task,
             payload: payload.clone(),
@@ -233,7 +230,7 @@ impl Registry {
                 message,
             });
         };
-        let mut wanted: Resources = tasks.map(|task| &task.resources).sum();
+        let mut wanted: Resources = tasks.map(|task| &*task.resources).sum();
         if let Some(executor) = new_executor {
             let resources = Resources::from_proto(&executor.resources).map_err(|error| Refusal {
                 state: TaskState::TaskError,

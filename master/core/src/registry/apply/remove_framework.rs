@@ -12,6 +12,7 @@ use crate::event::Event;
 use crate::ids::{AgentId, ExecutorId};
 use crate::outcome::{Outcome, Rejection};
 use crate::registry::{CompletedFramework, Registry, Task};
+use crate::resources::Resources;
 
 impl Registry {
     pub(super) fn remove_framework(
@@ -68,7 +69,7 @@ impl Registry {
             changes.effect(Effect::RecoverResources {
                 framework_id: task.framework_id.clone(),
                 agent_id: task.agent_id.clone(),
-                resources: task.resources.clone(),
+                resources: Resources::clone(&task.resources),
             });
             changes.event(Event::TaskUpdated {
                 framework_id: task.framework_id.clone(),

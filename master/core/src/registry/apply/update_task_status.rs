@@ -13,6 +13,7 @@ use crate::event::Event;
 use crate::ids::{FrameworkId, TaskId};
 use crate::outcome::{Outcome, Rejection, StatusChange};
 use crate::registry::{Registry, Task, is_terminal, uuid_bytes};
+use crate::resources::Resources;
 
 impl Registry {
     pub(super) fn update_task_status(
@@ -96,7 +97,7 @@ impl Registry {
             changes.effect(Effect::RecoverResources {
                 framework_id: task.framework_id.clone(),
                 agent_id: task.agent_id.clone(),
-                resources: task.resources.clone(),
+                resources: Resources::clone(&task.resources),
             });
         }
         changes.event(Event::TaskUpdated {
