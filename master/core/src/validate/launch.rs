@@ -6,8 +6,23 @@ use super::task_resources::{json, overlap};
 use super::{Refusal, id_text};
 use crate::ids::{AgentId, FrameworkId};
 use crate::registry::Registry;
-use crate::resources::Resources;
+use crate::resources::{Resources, check_resource};
 use proto::v1::TaskInfo;
+
+/// Checks the format of a task's resources, before the master fills in allocation roles (the text shows them as they came).
+///
+/// # Errors
+/// What the TASK_ERROR update says.
+pub fn launch_format(info: &TaskInfo) -> Result<(), Refusal> {
+    resource_formats(info).map_err(Refusal::task)
+}
+
+/// Every resource of the task and of its executor is valid by itself.
+pub(super) fn resource_formats(info: &TaskInfo) -> Result<(), String> {
+    let executor = info.executor.iter().flat_map(|executor| &executor.resources);
+    let mut all = info.resources.iter().chain(executor);
+    all.try_for_each(check_resource).map_err(|error| error.0)
+}
 
 /// Checks one task against what is left of the accepted offers; returns what it takes of that: its own resources and those
 /// of its executor, if that does not run yet. Expects the allocation role filled in on every resource.
@@ -30,10 +45,7 @@ pub fn launch(
 }
 
 fn checked(place: Place<'_>, available: &Resources, info: &TaskInfo) -> Result<Resources, String> {
-    // The format of every resource is looked at before anything else.
-    if let Some(executor) = &info.executor {
-        Resources::from_proto(&executor.resources).map_err(|error| error.0)?;
-    }
+    resource_formats(info)?;
     let mut total = task(info, place)?;
     if info.command.is_some() == info.executor.is_some() {
         return Err("Task should have at least one (but not both) of CommandInfo or ExecutorInfo present".into());

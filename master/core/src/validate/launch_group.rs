@@ -2,10 +2,11 @@
 
 use super::Refusal;
 use super::executor::{self, Place};
+use super::launch::resource_formats;
 use super::task::{share_cgroups, task};
 use crate::ids::{AgentId, FrameworkId};
 use crate::registry::Registry;
-use crate::resources::{Resources, format_number, thousandths_to_f64};
+use crate::resources::{Resources, check_resource, format_number, thousandths_to_f64};
 use proto::v1::{ExecutorInfo, TaskGroupInfo, TaskInfo, container_info, health_check};
 use std::collections::BTreeSet;
 
@@ -13,6 +14,21 @@ use std::collections::BTreeSet;
 const EXECUTOR_CPUS_MIN: i64 = 10;
 /// The least memory of a group's executor, in thousandths of a megabyte.
 const EXECUTOR_MEM_MIN: i64 = 32_000;
+
+/// Checks the format of a group's resources, before the master fills in allocation roles (the text shows them as they came).
+///
+/// # Errors
+/// What the TASK_ERROR update of every task says.
+pub fn launch_group_format(executor: &ExecutorInfo, group: &TaskGroupInfo) -> Result<(), Refusal> {
+    let of_executor = executor
+        .resources
+        .iter()
+        .try_for_each(check_resource)
+        .map_err(|error| error.0);
+    of_executor
+        .and_then(|()| group.tasks.iter().try_for_each(resource_formats))
+        .map_err(Refusal::group)
+}
 
 /// Checks a task group against what is left of the accepted offers; returns what it takes of that: the resources of all
 /// tasks, and of the executor if that does not run yet. Expects the allocation role filled in on every resource; a task without an

@@ -154,19 +154,22 @@ impl Leadership {
         let mut valid = Vec::new();
         let mut requested = Vec::new();
         for mut task in tasks {
+            let format = validate::launch_format(&task);
             complete_task(&mut task, &pool.framework_id, &pool.role);
             let task_id = TaskId::from(&task.task_id);
             let in_flight = self.launching.contains(&(pool.framework_id.clone(), task_id.clone()));
             let checked = if in_flight {
                 Err(duplicate(&task_id))
             } else {
-                validate::launch(
-                    &self.registry,
-                    &pool.framework_id,
-                    &pool.agent_id,
-                    &pool.available,
-                    &task,
-                )
+                format.and_then(|()| {
+                    validate::launch(
+                        &self.registry,
+                        &pool.framework_id,
+                        &pool.agent_id,
+                        &pool.available,
+                        &task,
+                    )
+                })
             };
             let used = match checked {
                 Ok(used) => used,
@@ -190,9 +193,7 @@ impl Leadership {
             mut executor,
             mut task_group,
         } = group;
-        executor
-            .framework_id
-            .get_or_insert_with(|| pool.framework_id.to_proto());
+        let format = validate::launch_group_format(&executor, &task_group);
         allocate_to(&mut executor.resources, &pool.role);
         for task in &mut task_group.tasks {
             task.executor.get_or_insert_with(|| executor.clone());
@@ -208,14 +209,16 @@ impl Leadership {
                 reason: Reason::TaskGroupInvalid,
                 message: format!("Task '{task_id}' is invalid: {}", duplicate(&task_id).message),
             }),
-            None => validate::launch_group(
-                &self.registry,
-                &pool.framework_id,
-                &pool.agent_id,
-                &pool.available,
-                &executor,
-                &task_group,
-            ),
+            None => format.and_then(|()| {
+                validate::launch_group(
+                    &self.registry,
+                    &pool.framework_id,
+                    &pool.agent_id,
+                    &pool.available,
+                    &executor,
+                    &task_group,
+                )
+            }),
         };
         let used = match checked {
             Ok(used) => used,

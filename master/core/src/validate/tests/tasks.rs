@@ -150,6 +150,29 @@ fn resources_are_refused_with_the_texts_of_mesos() {
 }
 
 #[test]
+fn resources_are_shown_as_they_came_when_their_format_is_wrong() {
+    let fixture = Fixture::new();
+    let task = fixture.task(r#""resources":[{"name":"cpus","type":"SCALAR","scalar":{"value":-1}}]"#);
+    let message = "Resource 'cpus:-1' is invalid: Invalid scalar resource: value <= 0".to_owned();
+    assert_eq!(
+        launch_format(&task),
+        Err(Refusal {
+            reason: Reason::TaskInvalid,
+            message: message.clone()
+        })
+    );
+    let group = v1::TaskGroupInfo {
+        tasks: vec![fixture.task(""), task],
+    };
+    let refusal = Refusal {
+        reason: Reason::TaskGroupInvalid,
+        message,
+    };
+    assert_eq!(launch_group_format(&fixture.executor(""), &group), Err(refusal));
+    assert_eq!(launch_format(&fixture.task("")), Ok(()));
+}
+
+#[test]
 fn no_task_gets_more_than_the_offer() {
     let fixture = Fixture::new();
     let available = "cpus(allocated: *):3.9; mem(allocated: *):4064; disk(allocated: *):10000; \
