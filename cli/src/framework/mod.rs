@@ -14,8 +14,7 @@ use master_core::resources::Resources;
 use proto::v1::framework_info::capability::Type as Capability;
 use proto::v1::scheduler::Event;
 use proto::v1::{
-    AgentId, CommandInfo, Filters, FrameworkInfo, Offer, OfferId, TaskId, TaskInfo, TaskState, TaskStatus,
-    framework_info,
+    AgentId, CommandInfo, Filters, FrameworkInfo, Offer, TaskId, TaskInfo, TaskState, TaskStatus, framework_info,
 };
 use seams::Seams;
 use tokio::task::{JoinError, JoinSet};
@@ -233,8 +232,14 @@ impl Framework {
 
     fn take_event(&mut self, event: Event) {
         if let Some(offers) = event.offers {
+            // Spread over the agents, but never so thinly that something waits that could run.
+            let mut left = offers.offers.len();
             for offer in offers.offers {
-                self.take_offer(offer);
+                self.take_offer(offer, self.pending.len().div_ceil(left));
+                left -= 1;
+            }
+            if !self.pending.is_empty() {
+                self.revive();
             }
         } else if let Some(update) = event.update {
             self.take_update(update.status);
@@ -266,8 +271,8 @@ impl Framework {
         }
     }
 
-    /// Launches what fits into an offer; declines it when nothing is waiting.
-    fn take_offer(&mut self, offer: Offer) {
+    /// Launches what fits into an offer, at most `tasks_max`; declines it when there is nothing.
+    fn take_offer(&mut self, offer: Offer, tasks_max: usize) {
         let mut available = match Resources::from_proto(&offer.resources) {
             Ok(resources) => resources.unallocated(),
             Err(error) => {
@@ -280,7 +285,7 @@ impl Framework {
         let mut infos = Vec::new();
         let mut waiting = VecDeque::new();
         while let Some((spec, attempt)) = self.pending.pop_front() {
-            if !available.subtract(&spec.resources) {
+            if infos.len() == tasks_max || !available.subtract(&spec.resources) {
                 waiting.push_back((spec, attempt));
                 continue;
             }

@@ -3,6 +3,8 @@
 use proto::ext::resource::scalar;
 use proto::v1::scheduler::event::{Offers, Type as EventType, Update};
 
+use proto::v1::OfferId;
+
 use super::*;
 
 fn framework() -> Framework {

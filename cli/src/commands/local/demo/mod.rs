@@ -11,9 +11,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use client::MasterList;
+use client::{Encoding, MasterList, Operator};
 use master_core::resources::Resources;
 use proto::v1::TaskState;
+use seams::Seams;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
 
@@ -61,6 +62,7 @@ pub(super) async fn run(
     narrator.tell(&format!("{leader} leads{term}"));
 
     let masters: MasterList = plan.master_list().parse()?;
+    await_agents(plan, &masters, narrator).await?;
     let framework = Framework::start(masters, "mesoraft-demo")?;
     let mut demo = Demo::new(plan, supervisor, events, *narrator, leaders, framework)?;
     demo.start_long_tasks().await?;
@@ -70,6 +72,25 @@ pub(super) async fn run(
         demo.calm().await?;
     }
     demo.finish().await
+}
+
+/// Waits until every agent is registered, so that tasks are spread over all of them.
+async fn await_agents(plan: &Plan, masters: &MasterList, narrator: &Narrator) -> anyhow::Result<()> {
+    const LOOK: Duration = Duration::from_millis(50);
+    let operator = Operator::new(masters, Encoding::Protobuf, Seams::real());
+    let expected = plan.of_kind(Kind::Agent).count();
+    let all = async {
+        loop {
+            let agents = operator.get_agents().await?.agents;
+            if agents.iter().filter(|agent| agent.active).count() >= expected {
+                return anyhow::Ok(());
+            }
+            sleep(LOOK).await;
+        }
+    };
+    timeout(PATIENCE, all).await.context("the agents do not register")??;
+    narrator.tell(&format!("{expected} agents are registered"));
+    Ok(())
 }
 
 /// The state of the demonstration.
