@@ -69,6 +69,8 @@ pub struct Registry {
     frameworks: OrdMap<FrameworkId, Arc<Framework>>,
     completed_frameworks: Ring<FrameworkId, CompletedFramework>,
     agents: OrdMap<AgentId, Arc<Agent>>,
+    /// Index of `agents`; two may claim one address until the older one is removed.
+    agents_by_pid: OrdSet<(Arc<str>, AgentId)>,
     unreachable_agents: Ring<AgentId, UnreachableAgent>,
     gone_agents: Ring<AgentId, GoneAgent>,
     /// Live tasks: on admitted agents, ended ones until their framework acknowledged.

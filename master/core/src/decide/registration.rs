@@ -24,7 +24,7 @@ pub enum Registration {
 /// An agent that was admitted never reregistered, has no tasks and no executors, and says exactly the same: the leader
 /// died between admitting it and telling it so, and a second id would leave a ghost behind.
 pub fn registration(registry: &Registry, facts: &AgentFacts) -> Registration {
-    let Some(agent) = registry.agents().find(|agent| agent.pid == facts.pid) else {
+    let Some(agent) = registry.agents_at(&facts.pid).next() else {
         return Registration::Admit { replaces: None };
     };
     let untouched = agent.reregistered_at.is_none()

@@ -45,6 +45,15 @@ impl Registry {
         self.agents.get(id)
     }
 
+    /// Admitted agents registered at this libprocess address: one, or for a moment several.
+    pub fn agents_at(&self, pid: &Arc<str>) -> impl Iterator<Item = &Arc<Agent>> {
+        let first = (pid.clone(), AgentId::from(""));
+        self.agents_by_pid
+            .range(first..)
+            .take_while(move |(at, _)| at == pid)
+            .filter_map(|(_, id)| self.agents.get(id))
+    }
+
     /// Admitted agents.
     pub fn agents(&self) -> impl DoubleEndedIterator<Item = &Arc<Agent>> {
         self.agents.values()

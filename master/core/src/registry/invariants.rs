@@ -35,7 +35,17 @@ impl Registry {
     }
 
     fn check_agents(&self) -> Result<(), String> {
+        if self.agents.len() != self.agents_by_pid.len() {
+            return Err(format!(
+                "{} agents, but {} in the index by address",
+                self.agents.len(),
+                self.agents_by_pid.len()
+            ));
+        }
         for agent in self.agents() {
+            if !self.agents_at(&agent.pid).any(|indexed| indexed.id == agent.id) {
+                return Err(format!("agent {} is not in the index by address", agent.id));
+            }
             if self.unreachable_agent(&agent.id).is_some() || self.gone_agent(&agent.id).is_some() {
                 return Err(format!("agent {} is admitted and unreachable or gone", agent.id));
             }

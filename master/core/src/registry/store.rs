@@ -96,6 +96,7 @@ impl Registry {
         let agent = match self.agents.get(&record.id) {
             Some(former) => {
                 let former = former.clone();
+                self.agents_by_pid.remove(&(former.pid.clone(), former.id.clone()));
                 self.hash_out(&Record::Agent(former.record.clone()));
                 Agent {
                     record,
@@ -111,6 +112,7 @@ impl Registry {
             },
         };
         let agent = Arc::new(agent);
+        self.agents_by_pid.insert((agent.pid.clone(), agent.id.clone()));
         self.agents.insert(agent.id.clone(), agent.clone());
         agent
     }
@@ -118,6 +120,7 @@ impl Registry {
     /// Takes an admitted agent and its executors out; its tasks are gone already.
     pub(crate) fn take_agent(&mut self, id: &AgentId) -> Option<Arc<Agent>> {
         let agent = self.agents.remove(id)?;
+        self.agents_by_pid.remove(&(agent.pid.clone(), agent.id.clone()));
         self.hash_out(&Record::Agent(agent.record.clone()));
         for executor in agent.executors.values() {
             self.hash_out(&Record::Executor(executor.clone()));
