@@ -136,7 +136,7 @@ async fn running_tasks_survive_the_agent_and_ended_ones_are_reported_with_their_
     agent.kill();
     std::fs::write(&marker, "").unwrap();
     let pid = ends.container_status.unwrap().executor_pid.unwrap();
-    wait_until(|| !std::path::Path::new(&format!("/proc/{pid}")).exists()).await;
+    support::wait_until(|| !std::path::Path::new(&format!("/proc/{pid}")).exists()).await;
     std::mem::replace(&mut agent, AgentProcess::start(work_dir.path(), master.address)).forget();
 
     let report = master.reregister().await;
@@ -241,14 +241,4 @@ async fn an_agent_whose_resources_changed_refuses_to_start() {
         "cpus:2;mem:1;disk:1;ports:[1-2]",
     );
     assert!(!changed.wait().success());
-}
-
-/// Waits for a fact of the operating system, which tells nobody when it changes.
-async fn wait_until(fact: impl Fn() -> bool) {
-    let wait = async {
-        while !fact() {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(support::STEP, wait).await.unwrap();
 }

@@ -1,9 +1,13 @@
-//! Stands in for the `mesoraft` binary: `agent-executor <dir>` and `agent <work_dir> <master> [resources]`.
+//! Stands in for the `mesoraft` binary: `agent-executor <dir>` and `agent <work_dir> <masters> <resources> <port>`; and for an executor: `executor`.
 
 use std::net::Ipv4Addr;
 use std::process::ExitCode;
 
 use agent::{Agent, Config, SUBCOMMAND, executor_main};
+use client::{CallOutcome, Executor, ExecutorConfig, ExecutorNotice};
+use proto::v1::executor::event;
+use proto::v1::task_status::Source;
+use proto::v1::{TaskState, TaskStatus};
 use seams::Seams;
 
 fn main() -> ExitCode {
@@ -14,12 +18,54 @@ fn main() -> ExitCode {
             let rest: Vec<String> = arguments.map(|text| text.to_string_lossy().into_owned()).collect();
             run(&rest)
         }
+        Some(name) if name == "executor" => execute(),
         _ => ExitCode::from(2),
     }
 }
 
+/// Says of each task that it runs, echoes messages, ends when told to.
+fn execute() -> ExitCode {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return ExitCode::FAILURE;
+    };
+    runtime.block_on(async {
+        let seams = Seams::real();
+        let Ok(config) = ExecutorConfig::from_env(|name| std::env::var(name).ok()) else {
+            return ExitCode::from(3);
+        };
+        let (executor, mut events) = Executor::start(config, seams.clone());
+        let status = |task_id, state: TaskState| TaskStatus {
+            task_id,
+            state: state as i32,
+            source: Some(Source::Executor as i32),
+            uuid: Some(seams.random_uuid().to_vec().into()),
+            ..Default::default()
+        };
+        while let Some(notice) = events.next().await {
+            let ExecutorNotice::Event(event) = notice else { continue };
+            let outcome = if let Some(launch) = event.launch {
+                executor
+                    .update(status(launch.task.task_id, TaskState::TaskRunning))
+                    .await
+            } else if let Some(kill) = event.kill {
+                executor.update(status(kill.task_id, TaskState::TaskKilled)).await
+            } else if let Some(message) = event.message {
+                executor.message(message.data).await
+            } else if event.r#type == Some(event::Type::Shutdown as i32) {
+                return ExitCode::SUCCESS;
+            } else {
+                continue;
+            };
+            if !matches!(outcome, CallOutcome::Accepted) {
+                eprintln!("{outcome:?}");
+            }
+        }
+        ExitCode::FAILURE
+    })
+}
+
 fn run(arguments: &[String]) -> ExitCode {
-    let [work_dir, master, resources] = arguments else {
+    let [work_dir, masters, resources, port] = arguments else {
         return ExitCode::from(2);
     };
     tracing_subscriber::fmt()
@@ -28,10 +74,10 @@ fn run(arguments: &[String]) -> ExitCode {
         .init();
     let config = Config {
         ip: Ipv4Addr::LOCALHOST,
-        port: 0,
+        port: port.parse().unwrap_or(0),
         resources: resources.clone(),
         registration_backoff_factor: std::time::Duration::from_millis(100),
-        ..Config::new(vec![master.clone()], work_dir.into())
+        ..Config::new(masters.split(',').map(str::to_owned).collect(), work_dir.into())
     };
     let Ok(runtime) = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -1,4 +1,5 @@
-//! A scripted master, and real agents to drive with it.
+//! A scripted master, and real agents to drive with it. Each test file uses its own part of it.
+#![allow(dead_code)]
 
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -22,6 +23,9 @@ use tokio::sync::mpsc;
 /// Longest time any single step may take.
 pub(crate) const STEP: Duration = Duration::from_secs(20);
 
+/// What the agents offer.
+const RESOURCES: &str = "cpus:4;mem:1024;disk:1000;ports:[31000-31009]";
+
 /// Id of the framework that the tests launch for.
 pub(crate) const FRAMEWORK: &str = "f-0000";
 
@@ -30,7 +34,7 @@ pub(crate) const AGENT: &str = "m-S0";
 
 struct MasterPort {
     messages: mpsc::Sender<Message>,
-    address: std::sync::OnceLock<SocketAddrV4>,
+    leader: std::sync::Mutex<Option<SocketAddrV4>>,
 }
 
 impl Service for MasterPort {
@@ -46,7 +50,7 @@ impl Service for MasterPort {
     }
 
     fn handle(&self, _: HttpRequest) -> BoxFuture<'_, HttpResponse> {
-        let location = self.address.get().map(|address| format!("//{address}"));
+        let location = self.leader.lock().unwrap().map(|address| format!("//{address}"));
         Box::pin(async move {
             match location {
                 Some(location) => HttpResponse::redirect(location),
@@ -63,6 +67,7 @@ pub(crate) struct Master {
     pub(crate) agent: Option<Upid>,
     pub(crate) version: Option<Uuid>,
     messages: mpsc::Receiver<Message>,
+    port: Arc<MasterPort>,
     _server: Server,
 }
 
@@ -71,14 +76,14 @@ impl Master {
         let (sender, messages) = mpsc::channel(1024);
         let port = Arc::new(MasterPort {
             messages: sender,
-            address: Default::default(),
+            leader: Default::default(),
         });
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let server = Server::start(Seams::real(), any, Limits::default(), port.clone())
             .await
             .unwrap();
         let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, server.local_addr().port());
-        port.address.set(address).unwrap();
+        *port.leader.lock().unwrap() = Some(address);
         let (exited, _) = mpsc::channel(16);
         let links = Links::new(Seams::real(), address, exited);
         Master {
@@ -87,8 +92,14 @@ impl Master {
             agent: None,
             version: None,
             messages,
+            port,
             _server: server,
         }
+    }
+
+    /// Whom this master names as the leader; at first itself.
+    pub(crate) fn names(&self, leader: SocketAddrV4) {
+        *self.port.leader.lock().unwrap() = Some(leader);
     }
 
     /// The next message called `name`; others are skipped.
@@ -252,16 +263,26 @@ pub(crate) struct AgentProcess {
 
 impl AgentProcess {
     pub(crate) fn start(work_dir: &Path, master: SocketAddrV4) -> AgentProcess {
-        AgentProcess::start_with(
-            work_dir,
-            &master.to_string(),
-            "cpus:4;mem:1024;disk:1000;ports:[31000-31009]",
-        )
+        AgentProcess::start_on(work_dir, master, 0)
+    }
+
+    pub(crate) fn start_on(work_dir: &Path, master: SocketAddrV4, port: u16) -> AgentProcess {
+        AgentProcess::spawn(work_dir, &master.to_string(), RESOURCES, port)
     }
 
     pub(crate) fn start_with(work_dir: &Path, masters: &str, resources: &str) -> AgentProcess {
+        AgentProcess::spawn(work_dir, masters, resources, 0)
+    }
+
+    fn spawn(work_dir: &Path, masters: &str, resources: &str, port: u16) -> AgentProcess {
         let mut child = Command::new(env!("CARGO_BIN_EXE_agent-for-tests"))
-            .args(["agent", &work_dir.display().to_string(), masters, resources])
+            .args([
+                "agent",
+                &work_dir.display().to_string(),
+                masters,
+                resources,
+                &port.to_string(),
+            ])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -321,4 +342,14 @@ fn process_ids(directory: &Path) -> Vec<i32> {
         }
     }
     ids
+}
+
+/// Waits for a fact of the operating system, which tells nobody when it changes.
+pub(crate) async fn wait_until(fact: impl Fn() -> bool) {
+    let wait = async {
+        while !fact() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(STEP, wait).await.unwrap();
 }
