@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use libprocess::percent::decode_query;
 use libprocess::{HttpRequest, HttpResponse};
 use serde::Serialize;
-
-use super::query;
 
 /// Query parameters by name; the last of several equal names counts.
 pub(super) type Parameters = BTreeMap<String, String>;
@@ -15,7 +14,7 @@ pub(super) fn parameters(request: &HttpRequest) -> Parameters {
     request
         .query
         .as_deref()
-        .and_then(|query| query::decode(query).ok())
+        .and_then(|query| decode_query(query).ok())
         .unwrap_or_default()
 }
 

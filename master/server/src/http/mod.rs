@@ -10,7 +10,6 @@ mod legacy;
 mod metrics;
 mod operator;
 mod prometheus;
-mod query;
 mod raft_status;
 mod redirect;
 mod reservations;

@@ -3,10 +3,12 @@
 //! The offers are consumed at once; what the operations do not use returns to the allocator with the framework's
 //! filter. Each LAUNCH or LAUNCH_GROUP that passes validation is one command; `202` means that all of them are durable.
 
+use std::sync::Arc;
+
 use libprocess::HttpResponse;
 use master_core::allocator::refuse_duration;
 use master_core::command::LaunchTasks;
-use master_core::ids::{AgentId, FrameworkId, OfferId, TaskId};
+use master_core::ids::{AgentId, ExecutorId, FrameworkId, OfferId, TaskId};
 use master_core::resources::Resources;
 use master_core::{CommandKind, Encoded, validate};
 use proto::internal::StatusUpdate;
@@ -274,11 +276,13 @@ impl Leadership {
         self.propose(CommandKind::LaunchTasks(command), pending);
     }
 
-    /// The launch is in the registry: what was offered is now used, what was refused is free again.
+    /// The launch is in the registry: what its tasks and new executors hold is now used, the rest of what was asked for
+    /// (tasks refused after all, an executor that several tasks brought along) is free again.
     pub(super) fn account_launch(
         &mut self,
         pending: Option<&Pending>,
-        launched: &[std::sync::Arc<master_core::registry::Task>],
+        launched: &[Arc<master_core::registry::Task>],
+        executors: &[ExecutorId],
     ) {
         let Some(Pending::Launch {
             framework_id,
@@ -296,18 +300,20 @@ impl Leadership {
         for (task_id, _) in tasks {
             self.launching.remove(&(framework_id.clone(), task_id.clone()));
         }
-        if tasks.len() == launched.len() {
-            for (_, resources) in tasks {
-                self.allocator.allocated(framework_id, agent_id, resources);
-            }
-            return;
+        let started = executors
+            .iter()
+            .filter_map(|id| self.registry.executor(agent_id, framework_id, id))
+            .map(|executor| &executor.resources);
+        let used: Resources = launched.iter().map(|task| &*task.resources).chain(started).sum();
+        let mut unused: Resources = tasks.iter().map(|(_, resources)| resources).sum();
+        let missing = unused.take_available(&used);
+        self.allocator.allocated(framework_id, agent_id, &used);
+        self.recover_offered(framework_id, agent_id, &unused, None);
+        if !missing.is_empty() {
+            // The registry counts more than was asked for: its books are the ones that hold.
+            tracing::warn!(%framework_id, %agent_id, %missing, "a launch uses more than its offers held");
+            self.agent_total_changed(agent_id);
         }
-        // Some were refused after all. What each held is not known apart (an executor may have been counted with a
-        // refused task), so that everything requested returns and the agent's books are taken from the registry.
-        for (_, resources) in tasks {
-            self.recover_offered(framework_id, agent_id, resources, None);
-        }
-        self.agent_total_changed(agent_id);
     }
 
     fn task_error(&mut self, pool: &Pool, task: &TaskInfo, reason: Reason, message: &str) {

@@ -30,9 +30,16 @@ impl Leadership {
                 .remove(&(framework_id.clone(), task_id.clone(), uuid.clone()));
         }
         match (&pending, &outcome) {
-            (_, Outcome::TasksLaunched { launched, .. }) => self.account_launch(pending.as_ref(), launched),
+            (
+                _,
+                Outcome::TasksLaunched {
+                    launched, executors, ..
+                },
+            ) => {
+                self.account_launch(pending.as_ref(), launched, executors);
+            }
             // The framework was removed meanwhile: nothing was launched.
-            (Some(Pending::Launch { .. }), _) => self.account_launch(pending.as_ref(), &[]),
+            (Some(Pending::Launch { .. }), _) => self.account_launch(pending.as_ref(), &[], &[]),
             _ => {}
         }
         for effect in effects {

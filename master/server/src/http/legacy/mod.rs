@@ -15,6 +15,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
+use libprocess::percent::decode_query;
 use libprocess::{HttpRequest, HttpResponse};
 use master_core::ids::FrameworkId;
 use proto::v1::VersionInfo;
@@ -25,7 +26,7 @@ use super::roles::Roles;
 use super::service::{Route, current_state, local_state};
 use super::unsupported::not_yet;
 use super::view::View;
-use super::{flags as flag_texts, query, version_info};
+use super::{flags as flag_texts, version_info};
 use crate::actor::{Context, Input};
 use crate::leadership::SoftState;
 use crate::leadership::reply::Reply;
@@ -82,7 +83,7 @@ pub(super) async fn teardown(context: &Context, request: HttpRequest) -> HttpRes
     if request.method != "POST" {
         return HttpResponse::method_not_allowed(&["POST"], request.method);
     }
-    let parameters = match query::decode(&String::from_utf8_lossy(&request.body)) {
+    let parameters = match decode_query(&String::from_utf8_lossy(&request.body)) {
         Ok(parameters) => parameters,
         Err(problem) => return HttpResponse::text(400, format!("Unable to decode query string: {problem}")),
     };

@@ -19,7 +19,7 @@ fn process() -> state::Process {
 
 /// The body for a query such as `limit=1&order=asc`, as text.
 fn text(route: Route, query: &str) -> String {
-    let parameters = query::decode(query).unwrap();
+    let parameters = decode_query(query).unwrap();
     let response = body(route, &soft_state(), &process(), &parameters);
     assert_eq!(response.status, 200);
     match response.body {
