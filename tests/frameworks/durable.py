@@ -108,7 +108,11 @@ class Durable(Scheduler):
                 elif record["event"] == "update" and record["task_id"] in self.tasks:
                     task = self.tasks[record["task_id"]]
                     task.state = record["state"]
-                    task.over = task.over or record["over"]
+                    task.over = task.over or (record["over"] and record["uuid"] is None)
+                elif record["event"] == "ack" and record["task_id"] in self.tasks:
+                    # What was not acknowledged for certain is asked for again.
+                    if record["accepted"] and record["state"] in TERMINAL:
+                        self.tasks[record["task_id"]].over = True
 
     # Callbacks of the driver.
 
@@ -144,10 +148,11 @@ class Durable(Scheduler):
     def statusUpdate(self, driver, status):
         task_id = status["task_id"]["value"]
         state = status["state"]
-        reconciliation = status.get("reason") == "REASON_RECONCILIATION"
+        # These updates only repeat a state; the one that has to be acknowledged is yet to come.
+        repeats = status.get("reason") in ("REASON_RECONCILIATION", "REASON_SLAVE_REREGISTERED")
         uuid = status.get("uuid")
         # A task that nobody knows never started: the launch was lost before anybody promised anything.
-        over = state in TERMINAL or (reconciliation and state == "TASK_UNKNOWN")
+        over = (state in TERMINAL and not (repeats and uuid is None)) or (repeats and state == "TASK_UNKNOWN")
         self.journal.write(
             "update",
             task_id=task_id,
@@ -163,8 +168,7 @@ class Durable(Scheduler):
         if task is not None:
             task.state = state
             task.heard = time.time()
-            # The end is the end only when an update that must be acknowledged has been.
-            if over and uuid is None and (not reconciliation or state == "TASK_UNKNOWN"):
+            if over and uuid is None:
                 task.over = True
         if uuid is not None:
             accepted = self.call(driver, "ack", driver.acknowledgeStatusUpdate, status)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 from pymesos import Executor, MesosExecutorDriver
 
@@ -26,10 +27,10 @@ class ShellExecutor(Executor):
         child = subprocess.Popen(["/bin/sh", "-c", command])
         with self.lock:
             self.children[task_id] = child
-        self.update(driver, task_id, "TASK_RUNNING")
         threading.Thread(target=self.follow, args=(driver, task_id, child), daemon=True).start()
 
     def follow(self, driver, task_id, child):
+        self.update(driver, task_id, "TASK_RUNNING")
         status = child.wait()
         with self.lock:
             self.children.pop(task_id, None)
@@ -54,10 +55,15 @@ class ShellExecutor(Executor):
                 child.terminate()
 
     def update(self, driver, task_id, state):
-        try:
-            driver.sendStatusUpdate({"task_id": {"value": task_id}, "state": state})
-        except Exception:  # pylint: disable=broad-except
-            logging.exception("update of %s to %s was not taken", task_id, state)
+        """Sends an update until the agent, which may be away for a while, has taken it."""
+        status = {"task_id": {"value": task_id}, "state": state}
+        while True:
+            try:
+                driver.sendStatusUpdate(status)
+                return
+            except Exception:  # pylint: disable=broad-except
+                logging.exception("update of %s to %s was not taken", task_id, state)
+                time.sleep(0.2)
 
 
 def main():

@@ -21,12 +21,20 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Within this time a process must end after SIGTERM.
 const EXIT: Duration = Duration::from_secs(30);
 
+/// Election timers for tests in which no leader may change without a reason.
+const PATIENT: [&str; 3] = [
+    "--raft_heartbeat=100ms",
+    "--raft_election_min=1000ms",
+    "--raft_election_max=2000ms",
+];
+
 /// How a cluster is to be started.
 pub struct Builder {
     masters: usize,
     agents: usize,
     master_flags: Vec<String>,
     agent_flags: Vec<String>,
+    patient: bool,
 }
 
 impl Builder {
@@ -41,6 +49,15 @@ impl Builder {
     #[must_use]
     pub fn agents(mut self, count: usize) -> Self {
         self.agents = count;
+        self
+    }
+
+    /// Leaves the masters their own election timers. Otherwise they are long enough that a busy machine, on which a
+    /// leader may be silent for a while, elects nobody without need; a killed leader is noticed by its broken
+    /// connections all the same.
+    #[must_use]
+    pub fn own_timers(mut self) -> Self {
+        self.patient = false;
         self
     }
 
@@ -105,6 +122,9 @@ impl Builder {
                     format!("--cluster={name}"),
                     format!("--initial_cluster={}", initial.join(",")),
                 ];
+                if self.patient {
+                    arguments.extend(PATIENT.map(str::to_owned));
+                }
                 arguments.extend(self.master_flags.iter().cloned());
                 node(format!("master-{id}"), &binary, arguments, &folder)
             })

@@ -23,6 +23,9 @@ const TERMINAL: [&str; 8] = [
     "TASK_GONE_BY_OPERATOR",
 ];
 
+/// The reasons of updates that repeat a state: answers to reconciliation, and news of tasks whose agent came back.
+const REPEATS: [&str; 2] = ["REASON_RECONCILIATION", "REASON_SLAVE_REREGISTERED"];
+
 /// Everything the framework has written down so far.
 pub struct Journal {
     records: Vec<Value>,
@@ -127,27 +130,34 @@ impl Journal {
     /// How each task ended, for those that did: the state and uuid of every distinct end.
     ///
     /// An end is a terminal update that had to be acknowledged and was, or one that the master made itself without a
-    /// uuid (invalid offers, unknown tasks). Answers to reconciliation that only repeat a state are no ends.
+    /// uuid (invalid offers, unknown tasks). An acknowledgement whose answer was lost counts as soon as the task is
+    /// unknown to the master. Updates that only repeat a state (reconciliation, a returned agent) are no ends.
     pub fn outcomes(&self) -> BTreeMap<String, BTreeSet<(String, String)>> {
         let mut outcomes: BTreeMap<String, BTreeSet<(String, String)>> = BTreeMap::new();
-        for (_, record) in self.events("ack", 0) {
-            let state = text(record, "state");
-            if record["accepted"] == true && TERMINAL.contains(&state.as_str()) {
-                outcomes
-                    .entry(text(record, "task_id"))
-                    .or_default()
-                    .insert((state, text(record, "uuid")));
-            }
-        }
-        for (_, record) in self.events("update", 0) {
-            let state = text(record, "state");
-            let reconciliation = record["reason"] == "REASON_RECONCILIATION";
-            let own = record["uuid"].is_null() && TERMINAL.contains(&state.as_str()) && !reconciliation;
+        let mut in_doubt: BTreeMap<String, (String, String)> = BTreeMap::new();
+        for record in &self.records {
             let task = text(record, "task_id");
-            // "Unknown" is an end only for a task that has no other: a task that is over is unknown as well.
-            let unknown = reconciliation && state == "TASK_UNKNOWN" && !outcomes.contains_key(&task);
-            if own || unknown {
-                outcomes.entry(task).or_default().insert((state, "none".to_owned()));
+            let state = text(record, "state");
+            let terminal = TERMINAL.contains(&state.as_str());
+            match record["event"].as_str() {
+                Some("update") => {
+                    let repeats = record["reason"]
+                        .as_str()
+                        .is_some_and(|reason| REPEATS.contains(&reason));
+                    if state == "TASK_UNKNOWN" && repeats && !outcomes.contains_key(&task) {
+                        let end = in_doubt.remove(&task).unwrap_or((state, "none".to_owned()));
+                        outcomes.entry(task).or_default().insert(end);
+                    } else if terminal && record["uuid"].is_null() && !repeats {
+                        outcomes.entry(task).or_default().insert((state, "none".to_owned()));
+                    } else if terminal && !record["uuid"].is_null() {
+                        in_doubt.insert(task, (state, text(record, "uuid")));
+                    }
+                }
+                Some("ack") if terminal && record["accepted"] == true => {
+                    in_doubt.remove(&task);
+                    outcomes.entry(task).or_default().insert((state, text(record, "uuid")));
+                }
+                _ => {}
             }
         }
         outcomes
@@ -261,6 +271,17 @@ mod tests {
 {"event":"update","task_id":"short-1","state":"TASK_LOST","reason":"REASON_SLAVE_REMOVED","uuid":null}"#,
         );
         assert_eq!(journal.outcomes()["short-1"].len(), 2);
+    }
+
+    #[test]
+    fn a_task_that_is_unknown_after_a_lost_acknowledgement_has_ended_as_it_said() {
+        let journal = journal(
+            r#"{"event":"update","task_id":"short-1","state":"TASK_FINISHED","uuid":"a"}
+{"event":"ack","task_id":"short-1","state":"TASK_FINISHED","uuid":"a","accepted":false}
+{"event":"update","task_id":"short-1","state":"TASK_UNKNOWN","reason":"REASON_RECONCILIATION","uuid":null}"#,
+        );
+        let end = ("TASK_FINISHED".to_owned(), "a".to_owned());
+        assert_eq!(journal.outcomes()["short-1"], BTreeSet::from([end]));
     }
 
     #[test]

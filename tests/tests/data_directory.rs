@@ -1,6 +1,5 @@
 //! A master refuses a data directory that is not its own, in a sentence that says what to do.
 
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -8,8 +7,8 @@ use cluster_tests::cluster::{Cluster, PATIENCE};
 use cluster_tests::framework::Framework;
 use cluster_tests::node::Node;
 
-/// Bytes overwritten at each place of the damaged file.
-const DAMAGE: [u8; 64] = [0xa5; 64];
+/// What the log certainly holds: the name of the framework.
+const WITNESS: &[u8] = b"durable";
 
 /// Starts the master, which must end by itself without success; returns what it said.
 fn refused(node: &mut Node) -> Result<String> {
@@ -116,15 +115,23 @@ fn a_corrupted_log_is_refused_and_the_others_go_on() -> Result<()> {
     let victim = (0..3).find(|index| *index != leader).unwrap_or(0);
     cluster.masters[victim].kill9()?;
     let path = largest_file(&cluster.master_folder(victim))?;
-    let file = std::fs::OpenOptions::new().read(true).write(true).open(&path)?;
-    // The used part of the file: what follows is preallocated and empty.
-    let bytes = std::fs::read(&path)?;
-    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0) as u64;
-    ensure!(used > 4096, "{} holds only {used} bytes", path.display());
-    for part in 1..8 {
-        file.write_at(&DAMAGE, used * part / 8)?;
+    // Every record that holds the framework's name is damaged; other parts of the file may be out of use.
+    let mut bytes = std::fs::read(&path)?;
+    let places: Vec<usize> = bytes
+        .windows(WITNESS.len())
+        .enumerate()
+        .filter(|(_, part)| *part == WITNESS)
+        .map(|(place, _)| place)
+        .collect();
+    ensure!(
+        !places.is_empty(),
+        "{} does not hold the framework's name",
+        path.display()
+    );
+    for place in places {
+        bytes[place] ^= 0x20;
     }
-    drop(file);
+    std::fs::write(&path, bytes)?;
     let said = refused(&mut cluster.masters[victim])?;
     ensure!(
         ["corrupt", "checksum", "damaged"]

@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 /// Three masters, three agents, and the framework with everything running.
 fn busy_cluster() -> Result<(Cluster, Framework)> {
-    let cluster = Cluster::builder().agents(3).start()?;
+    let cluster = Cluster::builder().agents(3).own_timers().start()?;
     let framework = Framework::start(&cluster, "durable", &["--long=30", "--shorts"])?;
     framework.wait_for_running(LONG)?;
     framework.wait_for_progress(3)?;
