@@ -87,7 +87,7 @@ fn objects_have_the_keys_that_tools_read() {
     let task = &state["frameworks"][0]["completed_tasks"][0];
     assert_eq!(
         keys(task).join(" "),
-        "executor_id framework_id id name resources role slave_id state statuses user"
+        "executor_id framework_id id name resources role slave_id state statuses"
     );
     assert_eq!(keys(&task["statuses"][0]).join(" "), "container_status state timestamp");
     assert_eq!(keys(&task["statuses"][0]["container_status"]).join(" "), "container_id");
