@@ -211,6 +211,7 @@ impl Cluster {
             agents: 0,
             master_flags: Vec::new(),
             agent_flags: Vec::new(),
+            patient: true,
         }
     }
 
