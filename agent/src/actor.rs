@@ -47,6 +47,17 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_secs(30);
 /// How often what is over is looked through for removal.
 const GARBAGE_INTERVAL: Duration = Duration::from_secs(60);
 
+/// A stream that was opened for an executor.
+#[derive(Debug)]
+pub(crate) struct OpenStream {
+    /// The run it belongs to.
+    pub(crate) container: String,
+    /// Tells it from former streams of that run.
+    pub(crate) number: u64,
+    /// Framed events, one per chunk.
+    pub(crate) records: mpsc::Receiver<Bytes>,
+}
+
 /// What others ask of the agent.
 #[derive(Debug)]
 pub(crate) enum Input {
@@ -58,7 +69,7 @@ pub(crate) enum Input {
         executor: String,
         subscribe: call::Subscribe,
         encoding: Encoding,
-        reply: oneshot::Sender<Result<(String, u64, mpsc::Receiver<Bytes>), Refusal>>,
+        reply: oneshot::Sender<Result<OpenStream, Refusal>>,
     },
     /// The stream of this run and number has no reader any more.
     StreamClosed { container: String, number: u64 },
@@ -304,6 +315,7 @@ impl Actor {
                 let is_running = status.phase == Phase::Running;
                 self.book.process_changed(&change.process, &status);
                 if is_running && change.has_ended {
+                    processes::kill_orphan(&status);
                     self.book.process_lost(&change.process, "Executor terminated");
                 }
             }

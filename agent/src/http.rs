@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::ACTOR_ID;
-use crate::actor::Input;
+use crate::actor::{Input, OpenStream};
 use crate::book::view::Question;
 use crate::config::MESOS_VERSION;
 use crate::store::Layout;
@@ -147,7 +147,11 @@ impl Port {
         })
         .await;
         match answer.await {
-            Ok(Ok((container, number, records))) => {
+            Ok(Ok(OpenStream {
+                container,
+                number,
+                records,
+            })) => {
                 let inputs = self.inputs.clone();
                 tokio::spawn(async move {
                     request.closed.closed().await;

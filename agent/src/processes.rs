@@ -1,6 +1,7 @@
 //! The agent's side of its supervisors: start, order to kill, hear of changes, find out who lives.
 //!
-//! Must never kill by process id: a supervisor takes orders through its pipe, and whether it lives is told by a lock.
+//! A supervisor takes orders through its pipe, and whether it lives is told by a lock. Must never kill by process id,
+//! except a process that lost its supervisor and is certainly the same one.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -9,13 +10,15 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use nix::sys::signal::{Signal, killpg};
 use nix::sys::stat::Mode;
+use nix::unistd::Pid;
 use tokio::process::Command;
 use tokio::sync::mpsc;
 
 use crate::book::StartProcess;
 use crate::store::{StoreError, atomic, create_directories};
-use crate::supervisor::spec::names;
+use crate::supervisor::spec::{ProcessStatus, names, start_ticks};
 
 /// A process may have a new status.
 #[derive(Clone, Debug)]
@@ -92,6 +95,19 @@ pub(crate) fn kill(directory: &Path, grace_ms: u64) {
         .open(&path);
     if let Err(error) = pipe.and_then(|mut pipe| pipe.write_all(format!("kill {grace_ms}\n").as_bytes())) {
         tracing::debug!(%error, path = %path.display(), "no supervisor listens for a kill order");
+    }
+}
+
+/// Kills a process and its group that lost their supervisor; nothing happens when the process id is another's by now.
+pub(crate) fn kill_orphan(status: &ProcessStatus) {
+    let (Some(pid), Some(ticks)) = (status.pid, status.start_ticks) else {
+        return;
+    };
+    if start_ticks(pid) != Some(ticks) {
+        return;
+    }
+    if let Err(error) = killpg(Pid::from_raw(pid), Signal::SIGKILL) {
+        tracing::warn!(pid, %error, "cannot kill a process that lost its supervisor");
     }
 }
 

@@ -242,3 +242,59 @@ async fn an_agent_whose_resources_changed_refuses_to_start() {
     );
     assert!(!changed.wait().success());
 }
+
+#[tokio::test]
+async fn after_a_restart_of_the_host_its_tasks_have_failed_and_the_agent_keeps_its_id() {
+    let work_dir = tempfile::tempdir().unwrap();
+    let mut master = Master::start().await;
+    let mut agent = AgentProcess::start(work_dir.path(), master.address);
+    master.register().await;
+    master.run(shell("t", "exec sleep 1000"));
+    let running = master.until("t", TaskState::TaskRunning).await;
+    agent.kill();
+    // What a restart of the host does: the processes are gone, and the kernel has another boot id.
+    let pid = running.container_status.unwrap().executor_pid.unwrap();
+    let status = support::status_files(work_dir.path()).remove(0);
+    let before = std::fs::read(&status).unwrap();
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap()),
+        nix::sys::signal::Signal::SIGKILL,
+    )
+    .unwrap();
+    support::wait_until(|| std::fs::read(&status).unwrap() != before).await;
+    std::fs::write(&status, before).unwrap();
+    std::fs::write(work_dir.path().join("meta/boot_id"), "a former boot").unwrap();
+    std::mem::replace(&mut agent, AgentProcess::start(work_dir.path(), master.address)).forget();
+
+    let report = master.reregister().await;
+    assert_eq!(report.tasks[0].state, TaskState::TaskFailed as i32);
+    let status = master.until("t", TaskState::TaskFailed).await;
+    assert_eq!(status.reason, Some(Reason::ExecutorTerminated as i32));
+    assert_eq!(
+        status.message.as_deref(),
+        Some("Abnormal executor termination: unknown container")
+    );
+}
+
+#[tokio::test]
+async fn a_supervisor_that_dies_without_a_word_fails_its_task() {
+    let work_dir = tempfile::tempdir().unwrap();
+    let mut master = Master::start().await;
+    let _agent = AgentProcess::start(work_dir.path(), master.address);
+    master.register().await;
+    master.run(shell("t", "exec sleep 1000"));
+    let running = master.until("t", TaskState::TaskRunning).await;
+    let task = running.container_status.unwrap().executor_pid.unwrap();
+    let stat = std::fs::read_to_string(format!("/proc/{task}/stat")).unwrap();
+    let parent: i32 = stat[stat.rfind(')').unwrap()..]
+        .split_whitespace()
+        .nth(2)
+        .unwrap()
+        .parse()
+        .unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(parent), nix::sys::signal::Signal::SIGKILL).unwrap();
+    let status = master.until("t", TaskState::TaskFailed).await;
+    assert_eq!(status.reason, Some(Reason::ExecutorTerminated as i32));
+    // Nobody else can end it any more.
+    support::wait_until(|| !std::path::Path::new(&format!("/proc/{task}")).exists()).await;
+}

@@ -1,13 +1,12 @@
 //! Carries out what the book decided, after it is on disk.
 
-use bytes::Bytes;
 use client::Encoding;
 use libprocess::Upid;
 use proto::v1::executor::{Event, event};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::{Actor, Answer, ExecutorStream};
+use super::{Actor, Answer, ExecutorStream, OpenStream};
 use crate::AgentError;
 use crate::book::Effect;
 use crate::processes;
@@ -82,20 +81,21 @@ impl Actor {
     }
 
     /// Opens the stream of a run; a former stream of it ends.
-    pub(super) fn open_stream(
-        &mut self,
-        container: String,
-        encoding: Encoding,
-    ) -> (String, u64, mpsc::Receiver<Bytes>) {
-        let (records, receiver) = mpsc::channel(STREAM_EVENTS_MAX);
+    pub(super) fn open_stream(&mut self, container: String, encoding: Encoding) -> OpenStream {
+        let (sender, records) = mpsc::channel(STREAM_EVENTS_MAX);
         self.stream_number += 1;
+        let number = self.stream_number;
         let stream = ExecutorStream {
-            number: self.stream_number,
+            number,
             encoding,
-            records,
+            records: sender,
         };
         self.streams.insert(container.clone(), stream);
-        (container, self.stream_number, receiver)
+        OpenStream {
+            container,
+            number,
+            records,
+        }
     }
 
     fn send_event(&mut self, container: &str, event: &Event) {

@@ -153,7 +153,7 @@ impl Book {
         self.timers.insert((at, timer));
     }
 
-    fn to_master(&mut self, name: &'static str, message: &impl prost::Message) {
+    fn tell_master(&mut self, name: &'static str, message: &impl prost::Message) {
         self.effects.push(Effect::ToMaster {
             name,
             body: message.encode_to_vec().into(),

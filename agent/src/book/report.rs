@@ -116,7 +116,7 @@ impl Book {
             resource_version_uuid: Some(self.version_uuid()),
             resource_providers: Some(ResourceProviders::default()),
         };
-        self.to_master(messages::UPDATE_AGENT, &message);
+        self.tell_master(messages::UPDATE_AGENT, &message);
         self.resend_updates();
     }
 
@@ -200,7 +200,7 @@ impl Book {
                     body,
                 });
             }
-            None => self.to_master(messages::EXECUTOR_TO_FRAMEWORK, &message),
+            None => self.tell_master(messages::EXECUTOR_TO_FRAMEWORK, &message),
         }
     }
 

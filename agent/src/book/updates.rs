@@ -194,7 +194,7 @@ impl Book {
             update,
             pid: Some(self.pid.clone()),
         };
-        self.to_master(messages::STATUS_UPDATE, &message);
+        self.tell_master(messages::STATUS_UPDATE, &message);
         self.wake_at(at, Timer::Retry(key.0, key.1));
     }
 
@@ -349,7 +349,7 @@ impl Book {
             },
             status,
         };
-        self.to_master(messages::EXITED_EXECUTOR, &message);
+        self.tell_master(messages::EXITED_EXECUTOR, &message);
     }
 
     /// Files an executor under the completed ones, once it is over and every update is acknowledged.

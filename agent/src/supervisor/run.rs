@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill, killpg};
@@ -23,6 +23,9 @@ const SWEEP_ROUNDS: u32 = 1_000;
 /// Pause between two such rounds.
 const SWEEP_PAUSE: Duration = Duration::from_millis(2);
 
+/// Orders that may wait while the sandbox is prepared; the agent's pipe holds the rest.
+const EVENTS_MAX: usize = 64;
+
 /// What wakes the supervisor.
 enum Event {
     /// The agent wants the process to end within this time.
@@ -35,7 +38,7 @@ enum Event {
 ///
 /// Errors: the process could not be started; a sentence for the task's status.
 pub(super) fn run(spec: &ProcessSpec, directory: &Path, reporter: &Reporter<'_>) -> Result<(), String> {
-    let (events, inbox) = mpsc::channel();
+    let (events, inbox) = mpsc::sync_channel(EVENTS_MAX);
     listen_for_orders(&directory.join(names::CONTROL), events.clone())?;
     // After the pipe is open: an order given before is in the file, one given later comes through the pipe.
     if let Ok(text) = std::fs::read_to_string(directory.join(names::KILL))
@@ -85,7 +88,7 @@ fn not_started() -> ProcessStatus {
 }
 
 /// Reads orders from the control pipe on a thread of its own.
-fn listen_for_orders(path: &Path, events: Sender<Event>) -> Result<(), String> {
+fn listen_for_orders(path: &Path, events: SyncSender<Event>) -> Result<(), String> {
     // Opened for writing too, so that the pipe never reports its end when an agent closes its side.
     let pipe = OpenOptions::new()
         .read(true)
@@ -189,7 +192,7 @@ fn supervise(
     pid: i32,
     mut child: Child,
     inbox: &Receiver<Event>,
-    events: Sender<Event>,
+    events: SyncSender<Event>,
 ) -> Result<ProcessStatus, String> {
     let process = Pid::from_raw(pid);
     std::thread::spawn(move || {

@@ -124,6 +124,8 @@ pub(crate) struct ProcessStatus {
     pub(crate) phase: Phase,
     /// Process id; absent when it never started.
     pub(crate) pid: Option<i32>,
+    /// When it started, in the kernel's clock ticks since boot: tells it from a later process with the same id.
+    pub(crate) start_ticks: Option<u64>,
     /// How it ended.
     pub(crate) exit: Option<Exit>,
     /// Why it never started.
@@ -136,6 +138,17 @@ pub(crate) struct ProcessStatus {
     pub(crate) memory_limit_reached: bool,
 }
 
+/// When a process started, in clock ticks since boot; `None` when there is no such process.
+pub(crate) fn start_ticks(pid: i32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The command in parentheses may contain anything; the fields start behind its end. Field 22 of proc(5).
+    stat.get(stat.rfind(')')? + 1..)?
+        .split_whitespace()
+        .nth(19)?
+        .parse()
+        .ok()
+}
+
 impl ProcessStatus {
     /// A process that runs as `pid`.
     pub(crate) fn running(pid: i32) -> Self {
@@ -143,6 +156,7 @@ impl ProcessStatus {
             version: FILE_VERSION,
             phase: Phase::Running,
             pid: Some(pid),
+            start_ticks: start_ticks(pid),
             exit: None,
             failure: None,
             killed: false,

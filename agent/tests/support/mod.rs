@@ -326,15 +326,9 @@ impl Drop for AgentProcess {
 
 /// Process ids in all status files of processes that were running below `directory`.
 fn process_ids(directory: &Path) -> Vec<i32> {
-    let Ok(entries) = std::fs::read_dir(directory) else {
-        return Vec::new();
-    };
     let mut ids = Vec::new();
-    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-        if path.is_dir() {
-            ids.extend(process_ids(&path));
-        } else if path.ends_with("status.json")
-            && let Ok(text) = std::fs::read(&path)
+    for path in status_files(directory) {
+        if let Ok(text) = std::fs::read(&path)
             && let Ok(status) = serde_json::from_slice::<serde_json::Value>(&text)
             && status["phase"] == "running"
         {
@@ -342,6 +336,22 @@ fn process_ids(directory: &Path) -> Vec<i32> {
         }
     }
     ids
+}
+
+/// The status files of all processes below `directory`.
+pub(crate) fn status_files(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return Vec::new();
+    };
+    let mut files = Vec::new();
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        if path.is_dir() {
+            files.extend(status_files(&path));
+        } else if path.ends_with("status.json") {
+            files.push(path);
+        }
+    }
+    files
 }
 
 /// Waits for a fact of the operating system, which tells nobody when it changes.
