@@ -21,7 +21,7 @@ use crate::config::{Config, ConfigError};
 use crate::detector;
 use crate::http::Port;
 use crate::processes::Listener;
-use crate::store::{Layout, StoreError, atomic, create_directories, recover};
+use crate::store::{Layout, Recovered, StoreError, atomic, create_directories, recover};
 
 /// Inputs that may wait for the loop; a peer whose message finds no place waits with it.
 const INPUTS_MAX: usize = 4_096;
@@ -122,7 +122,8 @@ impl Agent {
                 return Err(change);
             }
             tracing::warn!("{change}; the host was restarted, so this agent registers as a new one");
-            recovered.agent = None;
+            forget(&layout)?;
+            recovered = Recovered::default();
         }
         atomic::write(&layout.boot_id(), boot_id.as_bytes()).map_err(StoreError::io("write", &layout.boot_id()))?;
 
@@ -202,6 +203,19 @@ fn lock(layout: &Layout) -> Result<File, StoreError> {
         Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::Locked { path }),
         Err(std::fs::TryLockError::Error(error)) => Err(StoreError::io("lock", &path)(error)),
     }
+}
+
+/// Forgets the former agent of this work directory: none of its processes live, and its master gives its tasks up when
+/// the new agent registers. Sandboxes stay.
+fn forget(layout: &Layout) -> Result<(), StoreError> {
+    match std::fs::remove_dir_all(layout.frameworks()) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(StoreError::io("remove", &layout.frameworks())(error));
+        }
+        _ => {}
+    }
+    std::fs::remove_file(layout.agent()).map_err(StoreError::io("remove", &layout.agent()))?;
+    atomic::sync_directory(&layout.meta()).map_err(StoreError::io("sync", &layout.meta()))
 }
 
 /// The kernel's id of this boot; empty where the kernel has none, which then never changes.

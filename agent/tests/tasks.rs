@@ -277,6 +277,24 @@ async fn after_a_restart_of_the_host_its_tasks_have_failed_and_the_agent_keeps_i
 }
 
 #[tokio::test]
+async fn after_a_restart_of_the_host_with_other_resources_the_agent_registers_as_a_new_one() {
+    let work_dir = tempfile::tempdir().unwrap();
+    let mut master = Master::start().await;
+    let mut agent = AgentProcess::start(work_dir.path(), master.address);
+    master.register().await;
+    master.run(shell("t", "true"));
+    master.until("t", TaskState::TaskFinished).await;
+    agent.kill();
+    std::fs::write(work_dir.path().join("meta/boot_id"), "a former boot").unwrap();
+    let resources = "cpus:2;mem:1;disk:1;ports:[1-2]";
+    let _changed = AgentProcess::start_with(work_dir.path(), &master.address.to_string(), resources);
+    let registration = master.register().await;
+    assert_eq!(registration.slave.id, None);
+    master.run(shell("next", "true"));
+    master.until("next", TaskState::TaskFinished).await;
+}
+
+#[tokio::test]
 async fn a_supervisor_that_dies_without_a_word_fails_its_task() {
     let work_dir = tempfile::tempdir().unwrap();
     let mut master = Master::start().await;

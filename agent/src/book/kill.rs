@@ -188,7 +188,13 @@ impl Book {
         } else {
             "Executor did not reregister in time"
         };
-        self.fail_executor(framework, &id, reason, text);
+        let is_partition_aware = known.has(FrameworkCapability::PartitionAware);
+        let state = match (is_new, is_partition_aware) {
+            (true, _) => TaskState::TaskFailed,
+            (false, true) => TaskState::TaskGone,
+            (false, false) => TaskState::TaskLost,
+        };
+        self.end_tasks(framework, &id, &Verdict::agent(state, reason, text));
         self.shutdown_timed_out(framework, container);
     }
 

@@ -99,22 +99,25 @@ impl Book {
 
     /// Every unfinished task of an executor fails.
     pub(super) fn fail_executor(&mut self, framework: &str, executor: &str, reason: Reason, text: &str) {
+        self.end_tasks(
+            framework,
+            executor,
+            &Verdict::agent(TaskState::TaskFailed, reason, text),
+        );
+    }
+
+    /// Every unfinished task of an executor gets this last state.
+    pub(super) fn end_tasks(&mut self, framework: &str, executor: &str, verdict: &Verdict) {
         let Some(run) = self.executor_mut(framework, executor) else {
             return;
         };
-        run.state = if run.state == ExecutorState::Terminated {
-            run.state
-        } else {
-            ExecutorState::Terminating
-        };
-        let unfinished: Vec<String> = run
-            .tasks
-            .iter()
-            .filter(|(_, entry)| !entry.is_terminal())
-            .map(|(id, _)| id.clone())
-            .collect();
+        if run.state != ExecutorState::Terminated {
+            run.state = ExecutorState::Terminating;
+        }
+        let unfinished = run.tasks.iter().filter(|(_, entry)| !entry.is_terminal());
+        let unfinished: Vec<String> = unfinished.map(|(id, _)| id.clone()).collect();
         for task in unfinished {
-            self.judge(framework, &task, Verdict::agent(TaskState::TaskFailed, reason, text));
+            self.judge(framework, &task, verdict.clone());
         }
     }
 
