@@ -112,7 +112,10 @@ pub(crate) fn die_with_local() -> anyhow::Result<()> {
 /// Called by executors: when a `mesoraft local` started their agent and is gone, they and all they run are killed.
 /// (They are not its children, and they have to outlive their agent; so they look from time to time.)
 pub(crate) fn watch_local_from_executor() {
-    let Some(local) = local_pid() else { return };
+    // Agents start executors with an empty environment; but an executor's parent is its agent, at this moment still.
+    let Some(local) = local_pid_of(nix::unistd::getppid().as_raw()) else {
+        return;
+    };
     let Some(started) = stat(local).map(|process| process.started) else {
         return;
     };
@@ -128,6 +131,20 @@ pub(crate) fn watch_local_from_executor() {
         }
         std::process::exit(1);
     });
+}
+
+/// The variable in the environment another process was started with.
+fn local_pid_of(pid: i32) -> Option<i32> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let prefix = format!("{LOCAL_PID_VARIABLE}=");
+    let variables = environment
+        .split(|byte| *byte == 0)
+        .filter_map(|variable| std::str::from_utf8(variable).ok());
+    variables
+        .filter_map(|variable| variable.strip_prefix(&prefix))
+        .next()?
+        .parse()
+        .ok()
 }
 
 fn local_pid() -> Option<i32> {

@@ -83,7 +83,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
             if args.demo {
                 demo::run(&plan, &supervisor, events, &narrator).await
             } else {
-                watch(&plan, events, &narrator).await
+                watch(&plan, &supervisor, events, &narrator).await
             }
         } => code,
         signal = stop.next() => {
@@ -154,7 +154,12 @@ fn introduce(plan: &Plan, work_dir: &std::path::Path, is_temporary: bool, demo: 
 }
 
 /// Tells what happens, for ever.
-async fn watch(plan: &Plan, mut events: mpsc::Receiver<Event>, narrator: &Narrator) -> anyhow::Result<ExitCode> {
+async fn watch(
+    plan: &Plan,
+    supervisor: &Supervisor,
+    mut events: mpsc::Receiver<Event>,
+    narrator: &Narrator,
+) -> anyhow::Result<ExitCode> {
     let mut leaders = LeaderWatch::new(plan)?;
     let mut leaderless_since = Some(Instant::now());
     let mut warned = false;
@@ -168,7 +173,8 @@ async fn watch(plan: &Plan, mut events: mpsc::Receiver<Event>, narrator: &Narrat
             () = sleep(LEADER_INTERVAL) => {
                 match leaders.look().await {
                     Some(change) => {
-                        narrator.tell_leader(&change, leaderless_since.take());
+                        let pid = change.leader.as_ref().and_then(|leader| supervisor.pid(leader));
+                        narrator.tell_leader(&change, pid, leaderless_since.take());
                         warned = false;
                         if change.leader.is_none() {
                             leaderless_since = Some(Instant::now());

@@ -47,14 +47,15 @@ impl Narrator {
         }
     }
 
-    pub(crate) fn tell_leader(&self, change: &LeaderChange, leaderless_since: Option<Instant>) {
+    pub(crate) fn tell_leader(&self, change: &LeaderChange, pid: Option<i32>, leaderless_since: Option<Instant>) {
         match &change.leader {
             Some(leader) => {
                 let term = change.term.map(|term| format!(", term {term}")).unwrap_or_default();
                 let after = leaderless_since
                     .map(|since| format!(", after {} ms without a leader", since.elapsed().as_millis()))
                     .unwrap_or_default();
-                self.tell(&format!("{leader} leads{term}{after}"));
+                let pid = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+                self.tell(&format!("{leader}{pid} leads{term}{after}"));
             }
             None => self.tell("nobody leads"),
         }

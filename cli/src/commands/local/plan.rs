@@ -24,6 +24,14 @@ const AGENT_RESOURCES: &str = "cpus:4;mem:2048;disk:10000";
 const TASK_PORTS_FIRST: u32 = 31_000;
 const TASK_PORTS_EACH: u32 = 100;
 
+/// Patience of the masters with a silent leader, above that of masters on machines of their own: here all of them share
+/// one processor and one disk with everything else. A leader that dies is noticed by its closed connection all the same.
+const RAFT_TIMERS: [&str; 3] = [
+    "--raft_heartbeat=50ms",
+    "--raft_election_min=200ms",
+    "--raft_election_max=400ms",
+];
+
 /// What a process of the cluster is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -125,7 +133,7 @@ fn master(index: u16, port: u16, http: &[String], raft: &[String], work_dir: &Pa
         .zip(1..)
         .map(|(address, id)| format!("{id}={address}"))
         .collect();
-    let args = vec![
+    let mut args = vec![
         "master".to_owned(),
         format!("--node_id={node_id}"),
         "--ip=127.0.0.1".to_owned(),
@@ -135,6 +143,7 @@ fn master(index: u16, port: u16, http: &[String], raft: &[String], work_dir: &Pa
         "--cluster=local".to_owned(),
         format!("--initial_cluster={}", members.join(",")),
     ];
+    args.extend(RAFT_TIMERS.map(str::to_owned));
     Member {
         address: http[usize::from(index)].clone(),
         raft_address: Some(raft[usize::from(index)].clone()),

@@ -4,75 +4,137 @@ use std::collections::BTreeMap;
 
 use client::Operator;
 use proto::v1::TaskState;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::output::table;
 
 /// A follower this many log entries behind would take noticeable time to take part in a decision again.
 const LAG_MAX: u64 = 10_000;
 
-/// One replica, as it describes itself in `/metrics/snapshot`.
+/// What a replica answers to `/raft/status`; fields this command does not need are left out.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct RaftStatus {
+    node_id: u64,
+    term: u64,
+    role: String,
+    leader: Option<u64>,
+    last_log: Option<u64>,
+    applied: Option<Position>,
+    voters: BTreeMap<u64, String>,
+    matched: BTreeMap<u64, Option<u64>>,
+    disk_full: bool,
+    fatal: Option<String>,
+    state_hash: StateHash,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Position {
+    index: u64,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+pub(super) struct StateHash {
+    applied_index: u64,
+    hash: String,
+}
+
+/// One replica.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Replica {
-    /// Where it was asked, `host:port`.
+    /// Where it was asked, `host:port`; for one that was not asked its Raft address.
     pub(super) address: String,
     /// Raft node id; 0 when unknown.
     pub(super) node_id: u64,
-    /// Whether it leads and says so.
-    pub(super) elected: bool,
-    /// The node it follows; 0 for none.
-    pub(super) leader_id: u64,
+    /// `leader`, `follower`, `candidate`, `learner`; `absent` when it does not answer, `not asked` when its HTTP
+    /// address is not known.
+    pub(super) role: String,
+    /// The node it follows.
+    pub(super) leader_id: Option<u64>,
     /// Raft term.
     pub(super) term: u64,
-    /// Members that count for the quorum.
-    pub(super) voters: u64,
     /// Index of its last log entry.
     pub(super) last_log_index: u64,
     /// Index of the last entry it applied.
     pub(super) applied_index: u64,
     /// Entries it is behind the leader.
     pub(super) lag: Option<u64>,
-    /// Why it did not answer.
+    /// Hash of what it has applied; equal on all replicas at equal index.
+    pub(super) state_hash: Option<StateHash>,
+    /// Why it did not answer, or why it does not take part.
     pub(super) error: Option<String>,
+    #[serde(skip)]
+    voters: BTreeMap<u64, String>,
+    #[serde(skip)]
+    matched: BTreeMap<u64, Option<u64>>,
 }
 
 impl Replica {
     pub(super) async fn ask(operator: &Operator, address: String) -> Replica {
-        let answer = match operator.get_from(&address, "/metrics/snapshot").await {
-            Ok(body) => serde_json::from_slice::<BTreeMap<String, f64>>(&body).map_err(|error| error.to_string()),
+        let answer = match operator.get_from(&address, "/raft/status").await {
+            Ok(body) => serde_json::from_slice::<RaftStatus>(&body).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
         match answer {
-            Ok(metrics) => Replica::read(address, &metrics),
+            Ok(status) => Replica::read(address, status),
             Err(error) => Replica {
                 address,
+                role: "absent".to_owned(),
                 error: Some(error),
                 ..Replica::default()
             },
         }
     }
 
-    fn read(address: String, metrics: &BTreeMap<String, f64>) -> Replica {
-        // Indexes stay far below 2^53.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let number = |name: &str| metrics.get(name).copied().unwrap_or(0.0).max(0.0) as u64;
+    fn read(address: String, status: RaftStatus) -> Replica {
+        let disk_full = status.disk_full.then(|| "its disk is full".to_owned());
         Replica {
             address,
-            node_id: number("raft/node_id"),
-            elected: number("master/elected") == 1,
-            leader_id: number("raft/leader_id"),
-            term: number("raft/term"),
-            voters: number("raft/voters"),
-            last_log_index: number("raft/last_log_index"),
-            applied_index: number("raft/applied_index"),
+            node_id: status.node_id,
+            role: status.role,
+            leader_id: status.leader,
+            term: status.term,
+            last_log_index: status.last_log.unwrap_or(0),
+            applied_index: status.applied.map_or(0, |position| position.index),
             lag: None,
-            error: None,
+            state_hash: Some(status.state_hash),
+            error: status.fatal.or(disk_full),
+            voters: status.voters,
+            matched: status.matched,
         }
     }
 
     pub(super) fn leads(&self) -> bool {
-        self.elected && self.error.is_none()
+        self.role == "leader" && self.error.is_none()
     }
+
+    /// Whether it certainly takes part in decisions.
+    fn takes_part(&self) -> bool {
+        self.error.is_none() && self.lag.is_none_or(|lag| lag <= LAG_MAX)
+    }
+}
+
+/// Members whose HTTP address is not known, with what the leader knows of them.
+fn not_asked(leader: &Replica, asked: &[Replica]) -> Vec<Replica> {
+    let is_new = |node_id: &u64| asked.iter().all(|replica| replica.node_id != *node_id);
+    // One that was asked and is absent has no node id, so that it would show up twice: then nobody is added.
+    if asked.iter().any(|replica| replica.node_id == 0) {
+        return Vec::new();
+    }
+    let members = leader.voters.iter().filter(|(node_id, _)| is_new(node_id));
+    members
+        .map(|(&node_id, address)| {
+            let matched = leader.matched.get(&node_id).copied().flatten().unwrap_or(0);
+            Replica {
+                address: format!("{address} (raft)"),
+                node_id,
+                role: "not asked".to_owned(),
+                last_log_index: matched,
+                lag: Some(leader.last_log_index.saturating_sub(matched)),
+                ..Replica::default()
+            }
+        })
+        .collect()
 }
 
 /// What the leader knows of agents, frameworks and tasks, as counts.
@@ -161,41 +223,27 @@ impl Report {
             .filter(|replica| replica.leads())
             .max_by_key(|replica| replica.term)
             .cloned();
-        let present = replicas.iter().filter(|replica| replica.error.is_none()).count() as u64;
+        if let Some(leader) = &leader {
+            for replica in replicas.iter_mut().filter(|replica| replica.state_hash.is_some()) {
+                replica.lag = Some(leader.last_log_index.saturating_sub(replica.applied_index));
+            }
+            let others = not_asked(leader, &replicas);
+            replicas.extend(others);
+        }
         let voters = replicas
             .iter()
-            .map(|replica| replica.voters)
+            .map(|replica| replica.voters.len())
             .max()
             .filter(|voters| *voters > 0);
-        let voters = voters.unwrap_or(replicas.len() as u64);
+        let voters = voters.unwrap_or(replicas.len()) as u64;
+        let present = replicas.iter().filter(|replica| replica.takes_part()).count() as u64;
         let quorum = voters / 2 + 1;
-        let mut problems = Vec::new();
-        match &leader {
-            Some(leader) => {
-                for replica in replicas.iter_mut().filter(|replica| replica.error.is_none()) {
-                    replica.lag = Some(leader.last_log_index.saturating_sub(replica.applied_index));
-                }
-            }
-            None => problems.push(format!(
-                "nobody leads: {present} of {voters} masters answer, {quorum} are needed"
-            )),
-        }
-        for replica in &replicas {
-            if let Some(error) = &replica.error {
-                problems.push(format!("master {} does not answer: {error}", replica.address));
-            }
-            if let Some(lag) = replica.lag.filter(|lag| *lag > LAG_MAX) {
-                problems.push(format!("master {} is {lag} log entries behind", replica.address));
-            }
-            let follows_nobody = leader.is_some() && replica.error.is_none() && replica.leader_id == 0;
-            if follows_nobody && replica.voters > 0 {
-                problems.push(format!("master {} knows no leader", replica.address));
-            }
-        }
-        if leader.is_some() && present < voters && replicas.iter().all(|replica| replica.error.is_none()) {
-            problems.push(format!(
-                "only {present} of {voters} masters were asked: name all of them with --master"
-            ));
+        let mut problems = problems(&replicas, leader.as_ref());
+        if leader.is_none() {
+            problems.insert(
+                0,
+                format!("nobody leads: {present} of {voters} masters answer, {quorum} are needed"),
+            );
         }
         let fleet = fleet
             .map_err(|error| problems.push(format!("agents and tasks are not known: {error}")))
@@ -258,24 +306,56 @@ impl Report {
     }
 }
 
-fn replica_row(replica: &Replica, leader: Option<&String>) -> Vec<String> {
-    if replica.error.is_some() {
-        return [&replica.address, "-", "absent", "-", "-", "-", "-"]
-            .map(str::to_owned)
-            .to_vec();
+/// What is wrong with replicas, one sentence each.
+fn problems(replicas: &[Replica], leader: Option<&Replica>) -> Vec<String> {
+    let mut problems = Vec::new();
+    for replica in replicas {
+        let name = &replica.address;
+        match &replica.error {
+            Some(error) if replica.role == "absent" => problems.push(format!("master {name} does not answer: {error}")),
+            Some(error) => problems.push(format!("master {name} does not take part: {error}")),
+            None => {}
+        }
+        if let Some(lag) = replica.lag.filter(|lag| *lag > LAG_MAX) {
+            problems.push(format!("master {name} is {lag} log entries behind"));
+        }
+        let answers = replica.state_hash.is_some() && replica.error.is_none();
+        if leader.is_some() && answers && replica.leader_id.is_none() {
+            problems.push(format!("master {name} knows no leader"));
+        }
+        let Some(hash) = &replica.state_hash else { continue };
+        let differs = |other: &&Replica| {
+            let other = other.state_hash.as_ref();
+            other.is_some_and(|other| other.applied_index == hash.applied_index && other.hash != hash.hash)
+        };
+        if let Some(other) = replicas.iter().take_while(|other| other.address != *name).find(differs) {
+            let index = hash.applied_index;
+            problems.push(format!(
+                "masters {} and {name} differ in what they applied up to index {index}",
+                other.address
+            ));
+        }
     }
-    let role = if Some(&replica.address) == leader {
-        "leader"
+    problems
+}
+
+fn replica_row(replica: &Replica, leader: Option<&String>) -> Vec<String> {
+    let is_leader = Some(&replica.address) == leader;
+    // A second one that calls itself leader has been deposed and does not know it yet.
+    let role = if replica.role == "leader" && !is_leader {
+        "deposed"
     } else {
-        "follower"
+        &replica.role
     };
+    let number = |known: bool, number: u64| if known { number.to_string() } else { "-".to_owned() };
+    let answers = replica.state_hash.is_some();
     vec![
         replica.address.clone(),
-        replica.node_id.to_string(),
+        number(replica.node_id > 0, replica.node_id),
         role.to_owned(),
-        replica.term.to_string(),
-        replica.last_log_index.to_string(),
-        replica.applied_index.to_string(),
+        number(answers, replica.term),
+        number(replica.node_id > 0, replica.last_log_index),
+        number(answers, replica.applied_index),
         replica.lag.map_or_else(|| "-".to_owned(), |lag| lag.to_string()),
     ]
 }
@@ -316,22 +396,23 @@ fn short(state: &str) -> String {
 mod tests {
     use super::*;
 
-    fn replica(address: &str, elected: bool, applied: u64) -> Replica {
-        let metrics = [
-            ("master/elected", if elected { 1.0 } else { 0.0 }),
-            ("raft/leader_id", 1.0),
-            ("raft/term", 4.0),
-            ("raft/voters", 3.0),
-            ("raft/last_log_index", 100.0),
-            ("raft/applied_index", applied as f64),
-        ];
-        let metrics = metrics.map(|(name, value)| (name.to_owned(), value)).into();
-        Replica::read(address.to_owned(), &metrics)
+    fn replica(node_id: u64, role: &str, applied: u64) -> Replica {
+        let status = serde_json::json!({
+            "node_id": node_id, "role": role, "term": 4, "leader": 1, "last_log": 100, "applied": {"term": 4, "index": applied},
+            "voters": {"1": "a:9", "2": "b:9", "3": "c:9"}, "matched": {"1": 100, "2": 90, "3": null},
+            "state_hash": {"applied_index": applied, "hash": "ab"}, "committed": null,
+        });
+        Replica::read(
+            format!("{}:1", ["a", "b", "c"][node_id as usize - 1]),
+            serde_json::from_value(status).unwrap(),
+        )
     }
 
     fn absent(address: &str) -> Replica {
+        let role = "absent".to_owned();
         Replica {
             address: address.to_owned(),
+            role,
             error: Some("refused".to_owned()),
             ..Replica::default()
         }
@@ -340,9 +421,9 @@ mod tests {
     #[test]
     fn three_good_replicas_are_healthy_and_tolerate_one_failure() {
         let replicas = vec![
-            replica("a:1", true, 100),
-            replica("b:1", false, 98),
-            replica("c:1", false, 100),
+            replica(1, "leader", 100),
+            replica(2, "follower", 98),
+            replica(3, "follower", 100),
         ];
         let report = Report::new(replicas, Ok(Fleet::default()));
         assert_eq!(
@@ -356,7 +437,7 @@ mod tests {
 
     #[test]
     fn an_absent_replica_degrades_and_is_named() {
-        let replicas = vec![replica("a:1", true, 100), absent("b:1"), replica("c:1", false, 100)];
+        let replicas = vec![replica(1, "leader", 100), absent("b:1"), replica(3, "follower", 100)];
         let report = Report::new(replicas, Ok(Fleet::default()));
         assert_eq!((report.exit_code(), report.failures_tolerated), (1, 0));
         assert_eq!(report.problems, ["master b:1 does not answer: refused"]);
@@ -371,12 +452,39 @@ mod tests {
 
     #[test]
     fn of_two_that_call_themselves_leader_the_newer_term_counts() {
-        let mut old = replica("a:1", true, 100);
+        let mut old = replica(1, "leader", 100);
         old.term = 3;
         let report = Report::new(
-            vec![old, replica("b:1", true, 100), replica("c:1", false, 100)],
+            vec![old, replica(2, "leader", 100), replica(3, "follower", 100)],
             Err("x".to_owned()),
         );
         assert_eq!(report.leader.as_deref(), Some("b:1"));
+        assert!(report.lines().join("\n").contains("deposed"));
+    }
+
+    #[test]
+    fn members_that_were_not_asked_are_shown_with_what_the_leader_knows_of_them() {
+        let report = Report::new(vec![replica(1, "leader", 100)], Ok(Fleet::default()));
+        assert_eq!(report.replicas.len(), 3);
+        assert_eq!(
+            (report.replicas[1].address.as_str(), report.replicas[1].lag),
+            ("b:9 (raft)", Some(10))
+        );
+        assert_eq!((report.exit_code(), report.voters), (0, 3));
+    }
+
+    #[test]
+    fn replicas_that_differ_at_the_same_index_are_named() {
+        let mut other = replica(2, "follower", 100);
+        other.state_hash = Some(StateHash {
+            applied_index: 100,
+            hash: "cd".to_owned(),
+        });
+        let replicas = vec![replica(1, "leader", 100), other, replica(3, "follower", 99)];
+        let report = Report::new(replicas, Ok(Fleet::default()));
+        assert_eq!(
+            report.problems,
+            ["masters a:1 and b:1 differ in what they applied up to index 100"]
+        );
     }
 }
