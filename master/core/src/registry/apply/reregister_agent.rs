@@ -226,7 +226,8 @@ impl Registry {
         }
         let task = self.put_task(reported);
         changes.event(Event::TaskAdded { task: task.clone() });
-        if origin != Origin::Admitted {
+        // Of a task that has ended the agent tells itself, with a uuid: its framework hears of the end once.
+        if origin != Origin::Admitted && !task.is_terminal() {
             // The first spelling is the one tools know.
             let message = match origin {
                 Origin::Unreachable => "Unreachable agent re-reregistered",
