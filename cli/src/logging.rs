@@ -8,6 +8,7 @@ const FILTER_VARIABLE: &str = "RUST_LOG";
 
 /// Flags about the log, the same for every long-running subcommand.
 #[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Log")]
 pub(crate) struct LogFlags {
     /// Least severe messages that are logged. RUST_LOG=<filter> is finer and wins
     #[arg(

@@ -21,7 +21,7 @@ const LEADER_TIMEOUT: Duration = Duration::from_secs(20);
 /// Flags of `status`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Masters, best all of them: host:port[,host:port…]. Only those named, and the leader, are looked at
+    /// Masters, best all of them: host:port[,host:port…]. Members not named are shown as the leader sees them
     #[arg(
         long = "master",
         env = "MESOS_MASTER",
