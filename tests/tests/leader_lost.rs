@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use cluster_tests::cluster::Cluster;
+use cluster_tests::cluster::{Cluster, PATIENCE};
 use cluster_tests::framework::{BREATH, Framework};
 use cluster_tests::master;
 use cluster_tests::subscriber::{End, Subscriber, framework_info};
-use cluster_tests::wait::wait_until;
+use cluster_tests::wait::{wait_for, wait_until};
 
 /// Long tasks that must survive everything.
 const LONG: usize = 30;
@@ -54,8 +54,12 @@ fn disturb(
         }
         Ok(true)
     })?;
-    let port = cluster.leader_port()?;
-    let back = master::active_agents(port)?;
+    let back = wait_for("the leader names its agents", PATIENCE, || {
+        let Some(leader) = cluster.leader()? else {
+            return Ok(None);
+        };
+        Ok(Some(master::active_agents(cluster.port(leader))?))
+    })?;
     ensure!(back.is_empty(), "agents came back although they were held: {back:?}");
     cluster.resume_agents()
 }
@@ -103,11 +107,9 @@ fn a_leader_paused_for_five_seconds_loses_nothing() -> Result<()> {
         })?;
         cluster.masters[paused].resume()?;
         let port = cluster.port(paused);
-        wait_until(
-            "the old leader follows the new one",
-            cluster_tests::cluster::PATIENCE,
-            || Ok(!master::is_elected(port)? && master::leader_port(port)?.is_some_and(|leader| leader != port)),
-        )?;
+        wait_until("the old leader follows the new one", PATIENCE, || {
+            Ok(!master::is_elected(port)? && master::leader_port(port)?.is_some_and(|leader| leader != port))
+        })?;
         framework.wait_for_progress(3)?;
     }
     conclude(cluster, framework)
