@@ -22,6 +22,8 @@ pub(super) const VOTE: &str = "vote";
 pub(super) const COMMITTED: &str = "committed";
 /// The last log id purged.
 pub(super) const PURGED: &str = "purged";
+/// Number of writes so far, u64; see `sled/mark.rs`.
+pub(super) const WRITES: &str = "writes";
 
 /// Version of keys and records in this store. A store of another version is refused.
 pub(super) const FORMAT_VERSION: u8 = 1;

@@ -10,6 +10,7 @@
 
 #[cfg(test)]
 mod crash;
+mod mark;
 mod open;
 #[cfg(test)]
 mod power_loss;
@@ -19,6 +20,7 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
+use self::mark::Mark;
 pub(crate) use self::open::{OpenError, check_node, open};
 use super::codec::{RecordError, encode_record, encode_value, split_record};
 use super::{Change, Disk, keys};
@@ -52,6 +54,9 @@ pub(crate) struct SledDisk {
     /// The second handle, on sled's file.
     file: File,
     directory: PathBuf,
+    /// Number of the last write begun, and the note of the last one that became durable.
+    writes: u64,
+    mark: Mark,
     /// First index to record, without a gap.
     records: BTreeMap<u64, Record>,
     #[cfg(test)]
@@ -77,6 +82,8 @@ impl Disk for SledDisk {
             }
         }
         self.append(&appended)?;
+        self.writes += 1;
+        self.put(keys::WRITES, &self.writes)?;
         self.make_durable()
     }
 
@@ -95,6 +102,7 @@ impl SledDisk {
             return Ok(());
         }
         self.file.sync_data()?;
+        self.mark.note(self.writes)?;
         #[cfg(test)]
         self.sync.after_sync();
         Ok(())

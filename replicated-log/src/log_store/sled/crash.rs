@@ -99,6 +99,27 @@ fn a_store_written_in_any_steps_is_found_again() {
     assert_eq!(recovered.entries[1], entry(56, 10));
 }
 
+/// sled itself takes the damaged place for the end of its log.
+#[test]
+fn damage_in_the_middle_of_the_file_is_no_shorter_log() {
+    let directory = create(&[append(0..20), append(20..40), append(40..60)]);
+    let path = directory.path().join("db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    // Entry 30 holds the byte 30 ten times over.
+    let places: Vec<usize> = (0..bytes.len() - 10)
+        .filter(|at| bytes[*at..at + 10] == [30; 10])
+        .collect();
+    assert!(!places.is_empty());
+    for place in places {
+        bytes[place] ^= 1;
+    }
+    std::fs::write(&path, bytes).unwrap();
+    let reason = damage(&directory);
+    assert!(reason.contains("write 3 had become durable"), "{reason}");
+    // Looking at it does not heal it.
+    assert_eq!(damage(&directory), reason);
+}
+
 #[test]
 fn changes_written_together_equal_changes_written_one_by_one() {
     let changes = [

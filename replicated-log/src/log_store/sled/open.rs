@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::super::codec::{decode_record, decode_value, encode_value, parse_part};
 use super::super::{NodeRecord, Recovered, keys};
+use super::mark::Mark;
 use super::{Record, SledDisk, record_error, sled_error};
 use crate::durable;
 use crate::type_config::Entry;
@@ -52,6 +53,9 @@ pub(crate) fn open(directory: &Path, node: &NodeRecord) -> Result<(SledDisk, Rec
     let log = db.open_tree(keys::LOG_TREE).map_err(sled_error)?;
     let meta = db.open_tree(keys::META_TREE).map_err(sled_error)?;
     check_identity(&meta, node, log.is_empty())?;
+    let mark = Mark::open(directory)?;
+    let writes = get::<u64>(&meta, keys::WRITES)?.unwrap_or(0);
+    mark.check(writes)?;
     db.flush().map_err(sled_error)?;
     let file = open_sled_file(directory)?;
     let (records, entries) = read_log(&log)?;
@@ -69,6 +73,8 @@ pub(crate) fn open(directory: &Path, node: &NodeRecord) -> Result<(SledDisk, Rec
         meta,
         file,
         directory: directory.to_owned(),
+        writes,
+        mark,
         records,
         #[cfg(test)]
         sync: super::testing::SyncControl::default(),
