@@ -16,6 +16,7 @@ pub struct Framework {
     node: Node,
     events: PathBuf,
     pids: PathBuf,
+    agents_died: bool,
 }
 
 impl Framework {
@@ -37,7 +38,12 @@ impl Framework {
         let node = Node::new(name, python()?, arguments, folder.join(format!("{name}.log")))
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("PYTHONUNBUFFERED", "1");
-        let mut framework = Self { node, events, pids };
+        let mut framework = Self {
+            node,
+            events,
+            pids,
+            agents_died: false,
+        };
         framework.restart()?;
         Ok(framework)
     }
@@ -58,6 +64,11 @@ impl Framework {
     /// `kill -9` of the framework's process.
     pub fn kill9(&mut self) -> Result<()> {
         self.node.kill9()
+    }
+
+    /// Says that the scenario kills agents, which may then fail tasks that they had not started yet.
+    pub fn expect_dead_agents(&mut self) {
+        self.agents_died = true;
     }
 
     /// What it has written down so far.
@@ -155,7 +166,7 @@ impl Framework {
         journal.check_no_error()?;
         self.id()?;
         journal.check_long_tasks(&self.pids)?;
-        journal.check_short_tasks(&self.pids)
+        journal.check_short_tasks(&self.pids, self.agents_died)
     }
 }
 

@@ -173,8 +173,9 @@ impl Journal {
 
     /// Checks that every short task has ended, each exactly once, and that none that was accepted was lost.
     ///
-    /// `pids` is the folder in which each start of a task leaves a file.
-    pub fn check_short_tasks(&self, pids: &Path) -> Result<()> {
+    /// `pids` is the folder in which each start of a task leaves a file. Where agents were killed (`agents_died`), a
+    /// task may have failed that was not yet started.
+    pub fn check_short_tasks(&self, pids: &Path, agents_died: bool) -> Result<()> {
         let outcomes = self.outcomes();
         let accepted = self.accepted();
         for task in self.launched("short-") {
@@ -188,6 +189,7 @@ impl Journal {
                     "{task} finished but was started {} times",
                     starts.len()
                 ),
+                "TASK_FAILED" if agents_died => ensure!(starts.is_empty(), "{task} failed after it was started"),
                 // The offer had gone with the old leader, and the task never ran.
                 "TASK_DROPPED" | "TASK_LOST" | "TASK_UNKNOWN" => {
                     ensure!(starts.is_empty(), "{task} is {state} but was started");

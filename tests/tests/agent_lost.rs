@@ -28,6 +28,7 @@ fn tasks_on(framework: &Framework, agent_id: &str) -> Result<Vec<String>> {
 fn an_agent_killed_and_restarted_keeps_its_tasks() -> Result<()> {
     let mut cluster = Cluster::builder().agents(2).start()?;
     let mut framework = Framework::start(&cluster, "durable", &["--long=12", "--agents=2", "--shorts"])?;
+    framework.expect_dead_agents();
     framework.wait_for_running(LONG)?;
     let port = cluster.leader_port()?;
     let mut before = master::active_agents(port)?;
@@ -76,6 +77,7 @@ fn an_agent_that_stays_away_is_unreachable_and_its_tasks_come_back_with_it() -> 
         .master_flag("--max_agent_ping_timeouts=2")
         .start()?;
     let mut framework = Framework::start(&cluster, "durable", &["--long=12", "--agents=2", "--shorts"])?;
+    framework.expect_dead_agents();
     framework.wait_for_running(LONG)?;
     let port = cluster.leader_port()?;
     let before = master::active_agents(port)?;

@@ -12,6 +12,7 @@ fn a_pymesos_executor_runs_tasks_answers_messages_and_survives_its_agent() -> Re
     let mut cluster = Cluster::builder().agents(1).start()?;
     let executor = format!("--executor={}", scripts().join("executor.py").display());
     let mut framework = Framework::start(&cluster, "durable", &["--long=3", "--agents=1", "--shorts", &executor])?;
+    framework.expect_dead_agents();
     framework.wait_for_running(3)?;
     framework.wait_for_progress(3)?;
 
