@@ -10,7 +10,7 @@ const FILTER_VARIABLE: &str = "RUST_LOG";
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Log")]
 pub(crate) struct LogFlags {
-    /// Least severe messages that are logged. RUST_LOG=<filter> is finer and wins
+    /// Least severe messages that are logged. RUST_LOG, a tracing filter, is finer and wins
     #[arg(
         long = "logging_level",
         env = "MESOS_LOGGING_LEVEL",

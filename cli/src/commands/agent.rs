@@ -16,7 +16,7 @@ use crate::process;
 use crate::shutdown::StopSignals;
 
 /// Flags of an agent. Flags that Mesos has too keep their names; every flag is also read from the environment
-/// variable MESOS_<NAME>.
+/// variable MESOS_NAME in capitals.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Masters, best all of them: host:port[,host:port…]

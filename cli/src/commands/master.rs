@@ -16,7 +16,7 @@ use crate::shutdown::StopSignals;
 use crate::{output, process};
 
 /// Flags of a master. Flags that Mesos has too keep their names; every flag is also read from the environment
-/// variable MESOS_<NAME>.
+/// variable MESOS_NAME in capitals.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Raft node id of this replica, at least 1 and unique in the cluster

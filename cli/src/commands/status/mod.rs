@@ -1,5 +1,6 @@
 //! `mesoraft status`: who leads, how the replicas stand, and what runs; for people and for monitoring.
 
+mod replica;
 mod report;
 
 use std::process::ExitCode;
@@ -10,7 +11,8 @@ use client::{Encoding, MasterList, Operator};
 use futures_util::future::join_all;
 use seams::Seams;
 
-use self::report::{Fleet, Replica, Report};
+use self::replica::Replica;
+use self::report::{Fleet, Report};
 use crate::output::{complain, say};
 
 /// Limit of one question to one replica; one that needs longer counts as absent.

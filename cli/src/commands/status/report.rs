@@ -4,138 +4,10 @@ use std::collections::BTreeMap;
 
 use client::Operator;
 use proto::v1::TaskState;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use super::replica::{LAG_MAX, Replica, not_asked};
 use crate::output::table;
-
-/// A follower this many log entries behind would take noticeable time to take part in a decision again.
-const LAG_MAX: u64 = 10_000;
-
-/// What a replica answers to `/raft/status`; fields this command does not need are left out.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct RaftStatus {
-    node_id: u64,
-    term: u64,
-    role: String,
-    leader: Option<u64>,
-    last_log: Option<u64>,
-    applied: Option<Position>,
-    voters: BTreeMap<u64, String>,
-    matched: BTreeMap<u64, Option<u64>>,
-    disk_full: bool,
-    fatal: Option<String>,
-    state_hash: StateHash,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-struct Position {
-    index: u64,
-}
-
-#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-pub(super) struct StateHash {
-    applied_index: u64,
-    hash: String,
-}
-
-/// One replica.
-#[derive(Clone, Debug, Default, Serialize)]
-pub(super) struct Replica {
-    /// Where it was asked, `host:port`; for one that was not asked its Raft address.
-    pub(super) address: String,
-    /// Raft node id; 0 when unknown.
-    pub(super) node_id: u64,
-    /// `leader`, `follower`, `candidate`, `learner`; `absent` when it does not answer, `not asked` when its HTTP
-    /// address is not known.
-    pub(super) role: String,
-    /// The node it follows.
-    pub(super) leader_id: Option<u64>,
-    /// Raft term.
-    pub(super) term: u64,
-    /// Index of its last log entry.
-    pub(super) last_log_index: u64,
-    /// Index of the last entry it applied.
-    pub(super) applied_index: u64,
-    /// Entries it is behind the leader.
-    pub(super) lag: Option<u64>,
-    /// Hash of what it has applied; equal on all replicas at equal index.
-    pub(super) state_hash: Option<StateHash>,
-    /// Why it did not answer, or why it does not take part.
-    pub(super) error: Option<String>,
-    #[serde(skip)]
-    voters: BTreeMap<u64, String>,
-    #[serde(skip)]
-    matched: BTreeMap<u64, Option<u64>>,
-}
-
-impl Replica {
-    pub(super) async fn ask(operator: &Operator, address: String) -> Replica {
-        let answer = match operator.get_from(&address, "/raft/status").await {
-            Ok(body) => serde_json::from_slice::<RaftStatus>(&body).map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
-        match answer {
-            Ok(status) => Replica::read(address, status),
-            Err(error) => Replica {
-                address,
-                role: "absent".to_owned(),
-                error: Some(error),
-                ..Replica::default()
-            },
-        }
-    }
-
-    fn read(address: String, status: RaftStatus) -> Replica {
-        let disk_full = status.disk_full.then(|| "its disk is full".to_owned());
-        Replica {
-            address,
-            node_id: status.node_id,
-            role: status.role,
-            leader_id: status.leader,
-            term: status.term,
-            last_log_index: status.last_log.unwrap_or(0),
-            applied_index: status.applied.map_or(0, |position| position.index),
-            lag: None,
-            state_hash: Some(status.state_hash),
-            error: status.fatal.or(disk_full),
-            voters: status.voters,
-            matched: status.matched,
-        }
-    }
-
-    pub(super) fn leads(&self) -> bool {
-        self.role == "leader" && self.error.is_none()
-    }
-
-    /// Whether it certainly takes part in decisions.
-    fn takes_part(&self) -> bool {
-        self.error.is_none() && self.lag.is_none_or(|lag| lag <= LAG_MAX)
-    }
-}
-
-/// Members whose HTTP address is not known, with what the leader knows of them.
-fn not_asked(leader: &Replica, asked: &[Replica]) -> Vec<Replica> {
-    let is_new = |node_id: &u64| asked.iter().all(|replica| replica.node_id != *node_id);
-    // One that was asked and is absent has no node id, so that it would show up twice: then nobody is added.
-    if asked.iter().any(|replica| replica.node_id == 0) {
-        return Vec::new();
-    }
-    let members = leader.voters.iter().filter(|(node_id, _)| is_new(node_id));
-    members
-        .map(|(&node_id, address)| {
-            let matched = leader.matched.get(&node_id).copied().flatten().unwrap_or(0);
-            Replica {
-                address: format!("{address} (raft)"),
-                node_id,
-                role: "not asked".to_owned(),
-                last_log_index: matched,
-                lag: Some(leader.last_log_index.saturating_sub(matched)),
-                ..Replica::default()
-            }
-        })
-        .collect()
-}
 
 /// What the leader knows of agents, frameworks and tasks, as counts.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -394,6 +266,7 @@ fn short(state: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::replica::StateHash;
     use super::*;
 
     fn replica(node_id: u64, role: &str, applied: u64) -> Replica {
