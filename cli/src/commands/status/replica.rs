@@ -63,7 +63,7 @@ pub(super) struct Replica {
     #[serde(skip)]
     pub(super) voters: BTreeMap<u64, String>,
     #[serde(skip)]
-    matched: BTreeMap<u64, Option<u64>>,
+    pub(super) matched: BTreeMap<u64, Option<u64>>,
 }
 
 impl Replica {
