@@ -159,14 +159,9 @@ fn declined_offers_stay_away_until_they_are_revived() -> Result<()> {
     own.accepted(json!({"type": "SUPPRESS"}))?;
     own.accepted(json!({"type": "DECLINE", "decline": {
         "offer_ids": [offer["id"]], "filters": {"refuse_seconds": 0.0}}}))?;
+    let before = other.events().len();
     other.accepted(json!({"type": "REVIVE"}))?;
-    other.wait_for_offer(
-        1 + other
-            .events()
-            .iter()
-            .rposition(|event| event["type"] == "OFFERS")
-            .unwrap_or(0),
-    )?;
+    other.wait_for_offer(before)?;
     ensure!(
         own.events()[next..].iter().all(|event| event["type"] != "OFFERS"),
         "an offer came although suppressed"
