@@ -149,7 +149,7 @@ class Durable(Scheduler):
         task_id = status["task_id"]["value"]
         state = status["state"]
         # These updates only repeat a state; the one that has to be acknowledged is yet to come.
-        repeats = status.get("reason") in ("REASON_RECONCILIATION", "REASON_SLAVE_REREGISTERED")
+        repeats = status.get("reason") in ("REASON_RECONCILIATION", "REASON_AGENT_REREGISTERED")
         uuid = status.get("uuid")
         # A task that nobody knows never started: the launch was lost before anybody promised anything.
         over = (state in TERMINAL and not (repeats and uuid is None)) or (repeats and state == "TASK_UNKNOWN")

@@ -24,7 +24,7 @@ const TERMINAL: [&str; 8] = [
 ];
 
 /// The reasons of updates that repeat a state: answers to reconciliation, and news of tasks whose agent came back.
-const REPEATS: [&str; 2] = ["REASON_RECONCILIATION", "REASON_SLAVE_REREGISTERED"];
+const REPEATS: [&str; 2] = ["REASON_RECONCILIATION", "REASON_AGENT_REREGISTERED"];
 
 /// Everything the framework has written down so far.
 pub struct Journal {
@@ -270,7 +270,7 @@ mod tests {
     fn two_different_terminal_updates_are_two_ends() {
         let journal = journal(
             r#"{"event":"ack","task_id":"short-1","state":"TASK_FINISHED","uuid":"a","accepted":true}
-{"event":"update","task_id":"short-1","state":"TASK_LOST","reason":"REASON_SLAVE_REMOVED","uuid":null}"#,
+{"event":"update","task_id":"short-1","state":"TASK_LOST","reason":"REASON_AGENT_REMOVED","uuid":null}"#,
         );
         assert_eq!(journal.outcomes()["short-1"].len(), 2);
     }
