@@ -33,6 +33,11 @@ const RECORD_BYTES_MAX: usize = 96 << 10;
 /// Entries of one record at most, so that purge and truncation work on small pieces.
 const RECORD_ENTRIES_MAX: usize = 4096;
 
+/// Purged records removed with one write at most. A purge covers tens of thousands of small records, and removing them in
+/// one go would keep the next append waiting for long enough to make followers doubt the leader. More than one, so that
+/// removing overtakes appending.
+const RECORDS_REMOVED_PER_WRITE: usize = 64;
+
 /// Space that must be free before a write begins: room for what sled writes behind our back and for one snapshot frame.
 const FREE_BYTES_MIN: u64 = 64 << 20;
 
@@ -59,6 +64,8 @@ pub(crate) struct SledDisk {
     mark: Mark,
     /// First index to record, without a gap.
     records: BTreeMap<u64, Record>,
+    /// Index up to which (inclusive) entries are purged; their records are removed write by write.
+    purged_upto: Option<u64>,
     #[cfg(test)]
     pub(crate) sync: testing::SyncControl,
 }
@@ -82,6 +89,7 @@ impl Disk for SledDisk {
             }
         }
         self.append(&appended)?;
+        self.remove_purged(RECORDS_REMOVED_PER_WRITE)?;
         self.writes += 1;
         self.put(keys::WRITES, &self.writes)?;
         self.make_durable()
@@ -203,13 +211,28 @@ impl SledDisk {
     }
 
     /// The purged id first, then whole records: the record that `upto` lies in stays until it is covered as a whole.
+    ///
+    /// A crash in between leaves records that nobody looks at; the next purge removes them too. When everything is purged,
+    /// because a snapshot replaces the log, everything is removed at once: what follows does not join on to it.
     fn purge(&mut self, upto: LogId) -> io::Result<()> {
         self.put(keys::PURGED, &Some(upto))?;
-        while let Some((&first_index, record)) = self.records.first_key_value() {
-            if record.last_index > upto.index {
-                break;
+        self.purged_upto = self.purged_upto.max(Some(upto.index));
+        let last = self.records.last_key_value().map(|(_, record)| record.last_index);
+        if last.is_some_and(|last| last <= upto.index) {
+            self.remove_purged(usize::MAX)?;
+        }
+        Ok(())
+    }
+
+    fn remove_purged(&mut self, count_max: usize) -> io::Result<()> {
+        let Some(upto) = self.purged_upto else {
+            return Ok(());
+        };
+        for _ in 0..count_max {
+            match self.records.first_key_value() {
+                Some((&first_index, record)) if record.last_index <= upto => self.remove_record(first_index)?,
+                _ => break,
             }
-            self.remove_record(first_index)?;
         }
         Ok(())
     }

@@ -76,6 +76,7 @@ pub(crate) fn open(directory: &Path, node: &NodeRecord) -> Result<(SledDisk, Rec
         writes,
         mark,
         records,
+        purged_upto: None,
         #[cfg(test)]
         sync: super::testing::SyncControl::default(),
     };
