@@ -59,6 +59,7 @@ pub struct InsideFigures {
 /// Three running replicas; dropping it kills them.
 pub struct LogCluster {
     replicas: Vec<Node>,
+    addresses: Vec<String>,
     leader: String,
     http: HttpClient,
 }
@@ -91,7 +92,18 @@ impl LogCluster {
         let addresses: Vec<String> = ports.iter().map(|(http, _)| format!("127.0.0.1:{http}")).collect();
         let http = HttpClient::new(Seams::real());
         let leader = find_leader(&http, &addresses).await?;
-        Ok(LogCluster { replicas, leader, http })
+        Ok(LogCluster {
+            replicas,
+            addresses,
+            leader,
+            http,
+        })
+    }
+
+    /// Looks for the leader again, in case another replica leads by now.
+    pub async fn find_leader(&mut self) -> Result<()> {
+        self.leader = find_leader(&self.http, &self.addresses).await?;
+        Ok(())
     }
 
     /// `count` clients that send one HTTP request per write to the leader, each on a connection of its own.

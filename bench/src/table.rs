@@ -53,6 +53,15 @@ pub fn verdict(figure: f64, limit: f64) -> &'static str {
     if figure <= limit { "met" } else { "not met" }
 }
 
+/// The same for a time, of which 0 says that nothing was measured.
+pub fn verdict_on_time(figure: f64, limit: f64) -> &'static str {
+    if figure > 0.0 {
+        verdict(figure, limit)
+    } else {
+        "not measured"
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -56,7 +56,7 @@ struct Arguments {
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     for _ in 0..arguments.trials {
-        let mut builder = Cluster::builder();
+        let mut builder = Cluster::builder().own_timers();
         for flag in &arguments.master_flags {
             builder = builder.master_flag(flag);
         }

@@ -96,7 +96,8 @@ fn kill_leader(run: &mut FilledCluster, arguments: &Arguments) -> Result<(Durati
     wait_for("every agent is registered", || {
         run.fleet.counts().snapshot().registered >= agents
     })?;
-    let before = run.fleet.counts().snapshot().reregistrations;
+    let earlier = run.fleet.counts().snapshot();
+    let (before, held) = (earlier.reregistrations, earlier.tasks);
     let killed = Instant::now();
     run.cluster.masters[leader].kill9()?;
     let back = |fleet: &Fleet| fleet.counts().snapshot().reregistrations - before;
@@ -107,10 +108,9 @@ fn kill_leader(run: &mut FilledCluster, arguments: &Arguments) -> Result<(Durati
     let all = killed.elapsed();
     let snapshot = run.fleet.counts().snapshot();
     ensure!(
-        snapshot.tasks == arguments.tasks,
-        "the agents hold {} tasks instead of {}",
-        snapshot.tasks,
-        arguments.tasks
+        snapshot.tasks >= held,
+        "the agents hold {} tasks instead of {held}",
+        snapshot.tasks
     );
     run.cluster.masters[leader].start()?;
     Ok((first, all))

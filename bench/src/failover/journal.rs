@@ -27,9 +27,11 @@ pub struct Watch {
     pub last_from_old: Option<Instant>,
     /// The first acknowledgement of another master.
     pub first_from_other: Option<Instant>,
-    /// Calls whose fate their caller does not know, or that were refused although nothing was wrong with them. A
-    /// redirect, and a call that certainly was not carried out because the caller must subscribe again, is none.
-    pub failed: u64,
+    /// Calls that were refused with 503 although nothing was wrong with them; certainly not carried out. A redirect to
+    /// the leader, or that the framework has to subscribe again, is none.
+    pub refused: u64,
+    /// Calls whose fate their caller does not know: the connection broke, or no answer came.
+    pub unknown: u64,
     /// What the first of them ran into.
     pub first_failure: Option<String>,
 }
@@ -47,7 +49,8 @@ impl Journal {
             fault: Instant::now(),
             last_from_old: None,
             first_from_other: None,
-            failed: 0,
+            refused: 0,
+            unknown: 0,
             first_failure: None,
         });
     }
@@ -74,10 +77,11 @@ impl Journal {
         }
     }
 
-    /// A call failed.
-    pub fn failed(&self, what: &str) {
+    /// A call failed; `is_certain` when it certainly was not carried out.
+    pub fn failed(&self, is_certain: bool, what: &str) {
         if let Some(watch) = &mut self.lock().watch {
-            watch.failed += 1;
+            watch.refused += u64::from(is_certain);
+            watch.unknown += u64::from(!is_certain);
             watch.first_failure.get_or_insert_with(|| what.to_owned());
         }
     }

@@ -52,6 +52,8 @@ pub struct Writer {
 enum Unacknowledged {
     /// Certainly not carried out: try elsewhere, or subscribe again.
     NotNow,
+    /// Refused although nothing was wrong with the call; certainly not carried out.
+    Refused(String),
     /// Failed or unknown; the text says how.
     Failed(String),
 }
@@ -92,7 +94,7 @@ impl Writer {
                     self.update_until_failure(&session).await;
                 }
                 Err(Unacknowledged::NotNow) => {}
-                Err(Unacknowledged::Failed(_)) => {
+                Err(Unacknowledged::Refused(_) | Unacknowledged::Failed(_)) => {
                     // Not counted: what matters are calls of a subscribed framework.
                 }
             }
@@ -109,12 +111,20 @@ impl Writer {
             match self.update(session).await {
                 Ok(()) => self.journal.acknowledged(&master),
                 Err(Unacknowledged::NotNow) => return,
+                Err(Unacknowledged::Refused(what)) => {
+                    self.journal.failed(true, &what);
+                    return;
+                }
                 Err(Unacknowledged::Failed(what)) => {
-                    self.journal.failed(&format!("{} at {master}: {what}", self.name));
+                    self.journal.failed(false, &what);
                     return;
                 }
             }
         }
+    }
+
+    fn patience(&self) -> Duration {
+        if self.pinned { ANSWER_PINNED } else { ANSWER }
     }
 
     fn info(&mut self) -> FrameworkInfo {
@@ -151,7 +161,7 @@ impl Writer {
             }),
             ..Call::default()
         };
-        let answer = if self.pinned { ANSWER_PINNED } else { ANSWER };
+        let answer = self.patience();
         let exchange = self.open_stream(&call);
         match timeout(answer, exchange).await {
             Ok(Ok(Some((session, id)))) => {
@@ -219,6 +229,9 @@ impl Writer {
             // Does not lead any more; or leads anew and wants a subscription first: certainly not carried out.
             Ok(Ok((307 | 403, _))) => Err(Unacknowledged::NotNow),
             Ok(Ok((400, text))) if String::from_utf8_lossy(&text).contains("stream ID") => Err(Unacknowledged::NotNow),
+            Ok(Ok((503, text))) if String::from_utf8_lossy(&text).contains("not carried out") => {
+                Err(Unacknowledged::Refused(String::from_utf8_lossy(&text).into_owned()))
+            }
             Ok(Ok((status, text))) => Err(Unacknowledged::Failed(format!(
                 "UPDATE_FRAMEWORK was answered {status}: {}",
                 String::from_utf8_lossy(&text)

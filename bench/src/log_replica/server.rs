@@ -14,13 +14,19 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use libprocess::{HttpRequest, HttpResponse, Limits, Message, Server, Service};
-use replicated_log::{Config, LogPosition, ProposeError, ReplicatedLog, StateMachine};
+use replicated_log::{Config, LogPosition, ProposeError, ReplicatedLog, StateMachine, Timers};
 use seams::Seams;
 use tokio::time::sleep;
 
 use super::{InsideFigures, InsideLoad};
 use crate::load::{Client, Length, closed_loop};
 
+/// Those of an etcd with default settings, so that a busy machine changes neither leader in the middle of a load.
+const TIMERS: Timers = Timers {
+    heartbeat: Duration::from_millis(100),
+    election_min: Duration::from_millis(1000),
+    election_max: Duration::from_millis(2000),
+};
 /// Pause before a command that was certainly not proposed is proposed again, as a master does at the start of a term.
 const PAUSE_BEFORE_RETRY: Duration = Duration::from_millis(2);
 /// How often a command is proposed again before its client is told.
@@ -59,6 +65,7 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     let mut config = Config::new(arguments.node_id, "bench", listen);
     config.data_dir = Some(arguments.data_dir);
     config.initial_members = members;
+    config.timers = TIMERS;
     let seams = Seams::real();
     let log = ReplicatedLog::start(config, seams.clone(), Counter::default()).await?;
     let http = SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.port));
