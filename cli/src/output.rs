@@ -2,6 +2,17 @@
 
 use std::io::Write;
 
+use clap::ValueEnum;
+
+/// Form of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
 /// Prints a line to standard output. A reader that is gone (`| head`) is no error.
 pub(crate) fn say(line: &str) {
     print_to(&mut std::io::stdout().lock(), line);

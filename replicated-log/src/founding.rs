@@ -23,6 +23,7 @@ use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use self::joining::LAG_MAX;
 use crate::NodeId;
 use crate::error::StartError;
 use crate::log_store::{ClusterId, ClusterRecord};

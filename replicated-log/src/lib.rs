@@ -3,8 +3,8 @@
 //! This crate knows how to make a command durable on a quorum, in one order, and to apply it on every replica. It
 //! must never know what a command means. Start reading at [`ReplicatedLog`] (the handle), then `batcher` (proposals
 //! become entries), `log_store` (what is on disk and when it counts as durable), `state_machine` (committed entries
-//! become calls of [`StateMachine`]), `snapshot`, `network` (peers), `founding` (how a cluster comes to be) and
-//! `takeover` (how a dead leader is replaced within milliseconds).
+//! become calls of [`StateMachine`]), `snapshot`, `network` (peers), `founding` (how a cluster comes to be),
+//! `takeover` (how a dead leader is replaced within milliseconds) and `admin` (what operators' tools call).
 //!
 //! Promises:
 //! * A command acknowledged by [`ReplicatedLog::propose`] is durable on a quorum and applied on this replica.
@@ -15,6 +15,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod admin;
 mod batcher;
 mod codec;
 mod compaction;
@@ -34,6 +35,7 @@ mod takeover;
 mod type_config;
 mod waiting;
 
+pub use admin::{Admin, AdminError, Member, Members};
 pub use config::{Config, Timers};
 pub use error::{ConfigError, MembershipError, ProposeError, QueueFull, ReadError, StartError};
 pub use log::ReplicatedLog;

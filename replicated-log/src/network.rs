@@ -33,6 +33,9 @@ pub(crate) mod proto {
 /// Bytes of one message at most: an entry of one maximal command and some room, or many small ones of 1 MiB together.
 const MESSAGE_BYTES_MAX: usize = 16 << 20;
 
+/// Metadata of a refused operator's call: where the leader is, as `host:port`.
+pub(crate) const LEADER_ADDRESS: &str = "leader-address";
+
 /// How often an idle connection is probed. A peer that was cut off is found dead by this, not by a retransmission timer.
 const KEEPALIVE_INTERVAL: std::time::Duration = std::time::Duration::from_millis(500);
 /// How long the answer to a probe may take.

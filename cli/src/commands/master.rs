@@ -293,10 +293,7 @@ fn parse_members(text: &str) -> anyhow::Result<BTreeMap<u64, String>> {
             .parse()
             .with_context(|| format!("--initial_cluster: '{id}' in member '{entry}' is not a node id"))?;
         let address = address.trim();
-        let has_port = address
-            .rsplit_once(':')
-            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
-        if !has_port {
+        if !super::has_port(address) {
             bail!("--initial_cluster: '{address}' of member {id} is not <host>:<port>");
         }
         if let Some(other) = members.insert(id, address.to_owned()) {

@@ -18,7 +18,7 @@ const CONTACT_PATIENCE: Duration = Duration::from_secs(10);
 /// For how long a change of the membership may take.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(15);
 /// How many entries behind the leader a learner may be when it becomes a voter.
-const LAG_MAX: u64 = 1000;
+pub(crate) const LAG_MAX: u64 = 1000;
 
 /// Learns and stores which cluster is joined.
 pub(super) async fn adopt_cluster<S: StateMachine>(context: &Context<S>) -> Result<(), StartError> {

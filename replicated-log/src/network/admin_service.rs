@@ -5,14 +5,11 @@ use tonic::{Request, Response, Status};
 
 use super::proto::admin_server::Admin;
 use super::server::Context;
-use super::{identity, proto};
+use super::{LEADER_ADDRESS, identity, proto};
 use crate::error::MembershipError;
 use crate::log::membership;
 use crate::state_machine::StateMachine;
 use crate::status::Role;
-
-/// Metadata of a refusal: where the leader is.
-const LEADER_ADDRESS: &str = "leader-address";
 
 pub(super) struct AdminService<S: StateMachine>(Context<S>);
 

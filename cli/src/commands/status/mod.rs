@@ -6,14 +6,13 @@ mod report;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::ValueEnum;
 use client::{Encoding, MasterList, Operator};
 use futures_util::future::join_all;
 use seams::Seams;
 
 use self::replica::Replica;
 use self::report::{Fleet, Report};
-use crate::output::{complain, say};
+use crate::output::{Form, complain, say};
 
 /// Limit of one question to one replica; one that needs longer counts as absent.
 const REPLICA_TIMEOUT: Duration = Duration::from_secs(2);
@@ -35,12 +34,6 @@ pub(crate) struct Args {
     /// Form of the answer
     #[arg(short = 'o', long = "output", value_name = "FORM", default_value = "table")]
     output: Form,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Form {
-    Table,
-    Json,
 }
 
 /// Prints the status. Exit code 0 when every replica takes part, 1 when the cluster works but is degraded, 2 when
