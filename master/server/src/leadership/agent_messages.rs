@@ -26,7 +26,7 @@ impl Leadership {
             }
             "RegisterSlaveMessage" => self.decoded::<RegisterSlaveMessage>(message, Self::register),
             "ReregisterSlaveMessage" => self.decoded::<ReregisterSlaveMessage>(message, Self::reregister),
-            "StatusUpdateMessage" => self.decoded::<StatusUpdateMessage>(message, |this, _, it| this.status_update(it)),
+            "StatusUpdateMessage" => self.decoded::<StatusUpdateMessage>(message, Self::status_update),
             "ExitedExecutorMessage" => {
                 self.decoded::<ExitedExecutorMessage>(message, |this, _, it| this.exited_executor(&it));
             }
@@ -66,7 +66,7 @@ impl Leadership {
         }
     }
 
-    fn status_update(&mut self, message: StatusUpdateMessage) {
+    fn status_update(&mut self, from: &Upid, message: StatusUpdateMessage) {
         // Mesos aborts without a pid; nothing we do needs it.
         let Some(agent_id) = message.update.slave_id.as_ref().map(AgentId::from) else {
             return;
@@ -79,10 +79,18 @@ impl Leadership {
             .as_ref()
             .map(|uuid| uuid.to_vec())
             .unwrap_or_default();
-        if uuid.len() != 16 || !self.agents.contains_key(&agent_id) {
-            // An agent that is not registered with this leadership sends it again once it is.
-            tracing::info!(%agent_id, %framework_id, %task_id, "dropping a status update without uuid or registered agent");
+        if uuid.len() != 16 {
+            tracing::info!(%agent_id, %framework_id, %task_id, "dropping a status update without uuid");
             self.context.metrics.dropped_message();
+            return;
+        }
+        if !self.agents.contains_key(&agent_id) {
+            // The agent sends it again once it is registered with this leadership.
+            tracing::info!(%agent_id, %framework_id, %task_id, "dropping a status update of an agent that is not back");
+            self.context.metrics.dropped_message();
+            if self.registry.agent(&agent_id).is_some() && !self.registering.contains_key(&from.to_string()) {
+                self.nudge(from);
+            }
             return;
         }
         let key = (framework_id.clone(), task_id.clone(), uuid.clone());

@@ -13,6 +13,7 @@ mod agents;
 mod calls;
 mod effects;
 mod frameworks;
+mod nudge;
 mod offers;
 mod proposals;
 mod reconcile;
@@ -113,6 +114,7 @@ impl Leadership {
         leadership
             .timers
             .at(now + proposals::SWEEP_INTERVAL, Timer::SweepProposals);
+        leadership.timers.at(now + nudge::FIRST_NUDGE, Timer::Nudge(None));
         leadership.recover_frameworks(now);
         leadership
     }
@@ -134,6 +136,7 @@ impl Leadership {
                 Timer::Ping(agent_id, generation) => self.ping_due(&agent_id, generation, now),
                 Timer::ReregisterTimeout(agent_id, generation) => self.reregister_timeout(&agent_id, generation),
                 Timer::RecoveredAgents => self.recovered_agents_due(now),
+                Timer::Nudge(after) => self.nudge_due(after.as_ref(), now),
                 Timer::OfferTimeout(offer_id) => self.rescind(&offer_id),
                 Timer::SweepProposals => {
                     self.proposals.sweep(now, self.context.config.propose_timeout);

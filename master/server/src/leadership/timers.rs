@@ -23,6 +23,8 @@ pub(crate) enum Timer {
     ReregisterTimeout(AgentId, u64),
     /// Recovered agents that have not come back are marked unreachable, some at a time.
     RecoveredAgents,
+    /// Recovered agents behind this one are asked to come back.
+    Nudge(Option<AgentId>),
     /// An offer grew old.
     OfferTimeout(OfferId),
     /// Proposals that have waited too long are answered as unknown.
