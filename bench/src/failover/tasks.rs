@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use client::{CallOutcome, MasterList, Notice, Notices, Scheduler, SchedulerConfig};
@@ -13,6 +13,7 @@ use proto::v1::{
     AgentId, CommandInfo, FrameworkInfo, Offer, Resource, TaskId, TaskInfo, TaskState, TaskStatus, framework_info,
 };
 use seams::Seams;
+use tokio::time::sleep;
 
 /// Share of a CPU per task.
 const TASK_CPUS: f64 = 0.01;
@@ -20,6 +21,11 @@ const TASK_CPUS: f64 = 0.01;
 const TASK_MEM: f64 = 1.0;
 /// What each task runs: nothing, for longer than any benchmark takes.
 const TASK_COMMAND: &str = "exec sleep 100000";
+
+/// How often RECONCILE is called before the next subscription is waited for.
+const RECONCILE_ATTEMPTS: usize = 10;
+/// Pause before it is called again.
+const RECONCILE_PAUSE: Duration = Duration::from_millis(20);
 
 /// When things happened after a fault.
 #[derive(Clone, Copy, Debug, Default)]
@@ -148,12 +154,20 @@ impl Tasks {
         self.probe = None;
         self.unanswered = self.long.keys().cloned().collect();
         self.reconciling = true;
-        let tasks = self
+        let tasks: Vec<_> = self
             .long
             .iter()
             .map(|(name, (agent, _))| (TaskId { value: name.clone() }, Some(agent.clone())))
             .collect();
-        report("RECONCILE", &self.scheduler.reconcile(tasks).await);
+        // Safe to repeat, and refused while a leader is still finding out that it leads no more.
+        for _ in 0..RECONCILE_ATTEMPTS {
+            let outcome = self.scheduler.reconcile(tasks.clone()).await;
+            report("RECONCILE", &outcome);
+            if matches!(outcome, CallOutcome::Accepted) {
+                return;
+            }
+            sleep(RECONCILE_PAUSE).await;
+        }
     }
 
     async fn event(&mut self, event: Event) {
