@@ -22,7 +22,9 @@ const RECOVERY_MAX: Duration = Duration::from_secs(30);
 /// Within this time the long tasks must run.
 const TASKS_RUN_MAX: Duration = Duration::from_secs(60);
 /// Pause before each fault, in which an election without a fault would be noticed, and the cluster is in its normal state.
-const CALM: Duration = Duration::from_millis(400);
+/// Longer than the second after which the client library takes a subscription for a good one: a framework that loses one
+/// leader after the other more often than that reconnects ever more slowly.
+const CALM: Duration = Duration::from_millis(1200);
 /// Pause between two looks at a condition.
 const POLL: Duration = Duration::from_millis(5);
 /// A paused leader stays so at least this long: longer than any timer of the cluster.
