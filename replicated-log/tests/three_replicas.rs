@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use replicated_log::{ProposeError, ReadError};
-use support::{Cluster, Replica, command, configs, wait_for};
+use support::{Cluster, Replica, command, configs, read, wait_for};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_leader_acknowledges_is_applied_everywhere() {
@@ -67,7 +67,7 @@ async fn a_follower_serves_linearizable_reads() {
     for round in 0..20 {
         let written = cluster.propose(&round.to_string()).await;
         for replica in cluster.running() {
-            let read = replica.log().read_barrier().await.unwrap();
+            let read = read(replica.log()).await;
             assert!(read >= written, "{read} is before {written}");
             assert_eq!(replica.machine.commands().len(), round + 1, "leader {leader}");
         }

@@ -15,7 +15,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use replicated_log::{Config, LogPosition, MemoryStore, NodeId, ReplicatedLog, StateMachine, Status, Timers};
+use replicated_log::{
+    Config, LogPosition, MemoryStore, NodeId, ReadError, ReplicatedLog, StateMachine, Status, Timers,
+};
 use seams::Seams;
 
 /// How long a test waits for what must happen.
@@ -196,6 +198,25 @@ pub(crate) fn command(text: impl Into<String>) -> Bytes {
     Bytes::from(text.into())
 }
 
+/// A linearizable read. On a busy machine an election may come in between: a refused read is asked again, as a client
+/// would.
+pub(crate) async fn read(log: &ReplicatedLog<Recorder>) -> LogPosition {
+    let answered = async {
+        loop {
+            match log.read_barrier().await {
+                Ok(position) => return position,
+                Err(ReadError::NotLeader { .. } | ReadError::Unavailable { .. }) => {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+                Err(error) => panic!("reading: {error}"),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, answered)
+        .await
+        .expect("a read is answered")
+}
+
 /// Several replicas in this process.
 pub(crate) struct Cluster {
     pub(crate) replicas: Vec<Replica>,
@@ -282,7 +303,7 @@ impl Cluster {
 
     /// Waits until every running replica has applied the same commands as the leader, and returns them.
     pub(crate) async fn settled(&self) -> Vec<String> {
-        let upto = self.replica(self.leader().await).log().read_barrier().await.unwrap();
+        let upto = read(self.replica(self.leader().await).log()).await;
         for replica in self.running() {
             wait_for(replica.log(), "it has applied all", |status| {
                 status.applied >= Some(upto)
