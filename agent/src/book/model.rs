@@ -180,17 +180,7 @@ pub(crate) fn has_capability(info: &FrameworkInfo, capability: FrameworkCapabili
 
 /// Whether a task in this state has reached its end.
 pub(crate) fn is_terminal(state: i32) -> bool {
-    matches!(
-        TaskState::try_from(state),
-        Ok(TaskState::TaskFinished
-            | TaskState::TaskFailed
-            | TaskState::TaskKilled
-            | TaskState::TaskLost
-            | TaskState::TaskError
-            | TaskState::TaskDropped
-            | TaskState::TaskGone
-            | TaskState::TaskGoneByOperator)
-    )
+    TaskState::try_from(state).is_ok_and(TaskState::is_terminal)
 }
 
 /// State, reason and text of a status the agent makes itself.
