@@ -11,10 +11,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use cluster_tests::node::Node;
-use cluster_tests::ports::free_port;
 use libprocess::{HttpClient, Request};
 use seams::Seams;
 use serde::{Deserialize, Serialize};
+use test_ports::free_port;
 use tokio::time::{Instant, sleep};
 
 use crate::load::{Client, Length};

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
+use test_ports::free_port;
 
 use crate::node::Node;
-use crate::ports::free_port;
 use crate::wait::{wait_for, wait_until};
 use crate::{http, master, processes};
 

@@ -12,7 +12,6 @@ pub mod http;
 pub mod journal;
 pub mod master;
 pub mod node;
-pub mod ports;
 pub mod processes;
 pub mod subscriber;
 pub mod wait;

@@ -6,26 +6,15 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use cluster_tests::cluster::{PATIENCE, binary};
 use cluster_tests::node::Node;
-use cluster_tests::ports::free_port;
 use cluster_tests::wait::{wait_for, wait_until};
 use cluster_tests::{master, processes};
 use nix::sys::signal::Signal;
+use test_ports::{free_port, free_ports};
 
 const EXIT: Duration = Duration::from_secs(40);
 
-/// A base port whose neighbours, which `mesoraft local` takes, are free as well.
-fn base_port() -> u16 {
-    loop {
-        let base = free_port();
-        let used = [0, 1, 2, 50, 51, 100, 101, 102].map(|offset| base + offset);
-        if used
-            .iter()
-            .all(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        {
-            return base;
-        }
-    }
-}
+/// How many ports from its base port on `mesoraft local` takes for three masters and two agents, with gaps.
+const PORTS: u16 = 103;
 
 fn mesoraft(arguments: &[&str]) -> Result<Output> {
     Command::new(binary()?)
@@ -54,7 +43,7 @@ fn processes_with(text: &str) -> Result<Vec<(u32, String)>> {
 fn a_local_cluster_starts_restarts_its_dead_runs_a_command_and_stops() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let work_dir = folder.path().join("cluster").display().to_string();
-    let base = base_port();
+    let base = free_ports(PORTS);
     let arguments = vec![
         "local".to_owned(),
         "--masters=3".to_owned(),

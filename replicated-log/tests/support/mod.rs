@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -102,23 +101,9 @@ impl StateMachine for Recorder {
     }
 }
 
-/// Where the ports of tests begin: below those the kernel gives to outgoing connections.
-const PORT_FIRST: u16 = 12_000;
-/// How many there are.
-const PORT_COUNT: u16 = 18_000;
-
-/// A free port that no other test of this process gets.
+/// A port that no other test gets, of this process or another.
 pub(crate) fn free_address() -> SocketAddr {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Processes running at the same time start at different places.
-    let start = (std::process::id() % u32::from(PORT_COUNT)) as u16;
-    loop {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(start) % PORT_COUNT;
-        let address = SocketAddr::from(([127, 0, 0, 1], PORT_FIRST + number));
-        if std::net::TcpListener::bind(address).is_ok() {
-            return address;
-        }
-    }
+    SocketAddr::from(([127, 0, 0, 1], test_ports::free_port()))
 }
 
 /// Waits until the status satisfies `condition`; fails the test with the last status when it does not in time.
