@@ -11,6 +11,9 @@
 //! 4. Only when all have stored it does the founder write the first entry and campaign. So whoever is without an id
 //!    while a peer has voted or stored entries has lost its data; there is no third case.
 //!
+//! The cluster exists once that entry is on a majority. A founder that dies in the milliseconds before must come back,
+//! since only it knows the members for certain; nothing can have been acknowledged yet. The others say that they wait.
+//!
 //! Each step may be repeated after a crash of anybody: the founder remembers that it founds, an id already stored by
 //! others is taken over, storing the same id again changes nothing.
 
@@ -36,6 +39,8 @@ use crate::type_config::Node;
 const ASK_TIMEOUT: Duration = Duration::from_secs(1);
 /// Pause between two rounds of questions.
 const ROUND_PAUSE: Duration = Duration::from_millis(100);
+/// Time between two lines in the log about a founder that has not begun.
+const FIRST_ENTRY_PATIENCE: Duration = Duration::from_secs(5);
 /// Rounds between two lines in the log about who is missing.
 const ROUNDS_PER_LINE: u32 = 50;
 
@@ -149,7 +154,25 @@ impl<S: StateMachine> Founding<S> {
         }
         match self.context.store.cluster() {
             Some(cluster) if cluster.founder => self.found(cluster.id).await,
-            _ => Ok(()),
+            _ => {
+                self.await_first_entry().await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Says who is missing for as long as the founder's first entry has not come.
+    async fn await_first_entry(&self) {
+        let mut status = self.context.status.clone();
+        let node_id = self.context.config.node_id;
+        let founder = self.context.config.initial_members.keys().next();
+        loop {
+            let arrived = status.wait_for(|status| !status.voters.is_empty());
+            // An error means that the replica has stopped.
+            if tokio::time::timeout(FIRST_ENTRY_PATIENCE, arrived).await.is_ok() {
+                return;
+            }
+            tracing::warn!(node_id, ?founder, "the founder has not begun the log: it must run until the others have it");
         }
     }
 

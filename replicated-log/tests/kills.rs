@@ -128,13 +128,13 @@ async fn run(seed: u64, directory: Option<&std::path::Path>, rounds: u64) {
             cluster.replica_mut(*victim).kill().await;
         }
         if victims.len() == 1 {
-            await_progress(&acknowledged, random.below(200)).await;
+            await_progress(&cluster, &acknowledged, random.below(200)).await;
         }
         for victim in &victims {
             let log = cluster.replica_mut(*victim).start().await.clone();
             handles.lock().unwrap().insert(*victim, log);
         }
-        await_progress(&acknowledged, random.below(200)).await;
+        await_progress(&cluster, &acknowledged, random.below(200)).await;
     }
     stop.store(true, Ordering::SeqCst);
     let mut histories = Vec::new();
@@ -147,14 +147,21 @@ async fn run(seed: u64, directory: Option<&std::path::Path>, rounds: u64) {
 }
 
 /// Waits until so many more commands were acknowledged.
-async fn await_progress(acknowledged: &AtomicU64, count: u64) {
+async fn await_progress(cluster: &Cluster, acknowledged: &AtomicU64, count: u64) {
     let goal = acknowledged.load(Ordering::SeqCst) + count;
     let reached = async {
         while acknowledged.load(Ordering::SeqCst) < goal {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(support::PATIENCE, reached).await.unwrap();
+    if tokio::time::timeout(support::PATIENCE, reached).await.is_err() {
+        let running = cluster.running().map(|replica| replica.log().status().borrow().clone());
+        panic!(
+            "{} commands acknowledged, waited in vain for {goal}; {:#?}",
+            acknowledged.load(Ordering::SeqCst),
+            running.collect::<Vec<_>>()
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

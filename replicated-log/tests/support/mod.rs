@@ -208,7 +208,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Founds a cluster of `count` replicas and waits for a leader.
+    /// Founds a cluster of `count` replicas and waits until all of them know its members.
     pub(crate) async fn new(count: u64, directory: Option<&Path>) -> Self {
         Self::of(configs(count, directory)).await
     }
@@ -222,6 +222,9 @@ impl Cluster {
             replica.start().await;
         }
         cluster.leader().await;
+        for replica in cluster.running() {
+            wait_for(replica.log(), "it has the first entry", |status| !status.voters.is_empty()).await;
+        }
         cluster
     }
 
