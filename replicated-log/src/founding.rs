@@ -172,7 +172,11 @@ impl<S: StateMachine> Founding<S> {
             if tokio::time::timeout(FIRST_ENTRY_PATIENCE, arrived).await.is_ok() {
                 return;
             }
-            tracing::warn!(node_id, ?founder, "the founder has not begun the log: it must run until the others have it");
+            tracing::warn!(
+                node_id,
+                ?founder,
+                "the founder has not begun the log: it must run until the others have it"
+            );
         }
     }
 

@@ -223,7 +223,10 @@ impl Cluster {
         }
         cluster.leader().await;
         for replica in cluster.running() {
-            wait_for(replica.log(), "it has the first entry", |status| !status.voters.is_empty()).await;
+            wait_for(replica.log(), "it has the first entry", |status| {
+                !status.voters.is_empty()
+            })
+            .await;
         }
         cluster
     }
