@@ -2,6 +2,7 @@
 //!
 //! One entry is under way at a time, so proposals keep their order, a lone one goes at once, and the groups grow with
 //! the load. Queue and groups are bounded in count and bytes; who finds the queue full is told so and nothing happened.
+//! [`Pause`] holds the next entry back while leadership is handed over, so that none is under way then.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use openraft::errors::{ClientWriteError, ForwardReason, RaftError};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -37,6 +38,23 @@ const LEASE_RETRY: Duration = Duration::from_millis(2);
 const LEASE_PATIENCE: Duration = Duration::from_secs(1);
 /// For how long the new leader may take to commit what this replica had under way when it stopped leading.
 const STEPPED_DOWN_PATIENCE: Duration = Duration::from_secs(1);
+
+/// For how long a hand-over waits for the entry under way. Without a quorum it would wait in vain, and a hand-over then
+/// is what may help.
+const PAUSE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Holds the batcher between two entries. Clones are the same pause.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pause(Arc<Mutex<()>>);
+
+impl Pause {
+    /// Waits until the entry under way is applied; none is begun until the guard is dropped. `None` when the entry
+    /// takes longer than a hand-over may wait.
+    pub(crate) async fn between_entries(&self) -> Option<OwnedMutexGuard<()>> {
+        let waiting = Arc::clone(&self.0).lock_owned();
+        tokio::time::timeout(PAUSE_PATIENCE, waiting).await.ok()
+    }
+}
 
 struct Proposal<O> {
     command: Bytes,
@@ -100,6 +118,7 @@ pub(crate) struct Batcher<S: StateMachine> {
     waiting: Arc<Waiting<S::Outcome>>,
     next_group: u64,
     committer: Committer<S>,
+    pause: Pause,
 }
 
 /// Sees one group through.
@@ -115,6 +134,7 @@ pub(crate) fn batcher<S: StateMachine>(
     waiting: Arc<Waiting<S::Outcome>>,
     status: watch::Receiver<Status>,
     timeout: Duration,
+    pause: Pause,
 ) -> (Proposer<S::Outcome>, Batcher<S>) {
     let (sender, queue) = mpsc::channel(QUEUE_PROPOSALS_MAX);
     let bytes = Arc::new(AtomicUsize::new(0));
@@ -130,6 +150,7 @@ pub(crate) fn batcher<S: StateMachine>(
         waiting,
         next_group: 0,
         committer: Committer { raft, status, timeout },
+        pause,
     };
     (proposer, batcher)
 }
@@ -138,6 +159,9 @@ impl<S: StateMachine> Batcher<S> {
     /// Works until `stop`, then fails what is queued.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         while let Some(Some(())) = stop.run_until_cancelled(self.receive()).await {
+            let Some(_under_way) = stop.run_until_cancelled(Arc::clone(&self.pause.0).lock_owned()).await else {
+                break;
+            };
             let (commands, replies) = self.next_group();
             let group = self.next_group;
             self.next_group += 1;

@@ -14,7 +14,7 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::batcher::{Proposer, batcher};
+use crate::batcher::{Pause, Proposer, batcher};
 use crate::config::Config;
 use crate::error::{ProposeError, QueueFull, StartError};
 use crate::founding;
@@ -55,6 +55,7 @@ struct Inner<S: StateMachine> {
     snapshots: Arc<SnapshotStore>,
     peers: Peers,
     proposer: Proposer<S::Outcome>,
+    pause: Pause,
     status: watch::Receiver<Status>,
     status_sender: Arc<watch::Sender<Status>>,
     raft_address: std::net::SocketAddr,
@@ -100,7 +101,9 @@ impl<S: StateMachine> ReplicatedLog<S> {
         let status = status_sender.subscribe();
         peers.watch_status(status.clone());
         running.spawn(stop.clone().run_until_cancelled_owned(status_loop));
-        let (proposer, batcher) = batcher(raft.clone(), waiting, status.clone(), config.propose_timeout);
+        let pause = Pause::default();
+        let timeout = config.propose_timeout;
+        let (proposer, batcher) = batcher(raft.clone(), waiting, status.clone(), timeout, pause.clone());
         running.spawn(batcher.run(stop.clone()));
         let context = server::Context {
             config: config.clone(),
@@ -108,6 +111,7 @@ impl<S: StateMachine> ReplicatedLog<S> {
             store: opened.store.clone(),
             peers: peers.clone(),
             snapshots: opened.snapshots,
+            pause: pause.clone(),
             status: status.clone(),
         };
         running.spawn(server::serve(context.clone(), listener, stop.clone()));
@@ -118,6 +122,7 @@ impl<S: StateMachine> ReplicatedLog<S> {
             snapshots: Arc::clone(&context.snapshots),
             peers,
             proposer,
+            pause,
             status,
             status_sender,
             raft_address,

@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use replicated_log::{Config, MembershipError, MemoryStore, Role, Timers};
+use replicated_log::{Config, MembershipError, MemoryStore, ProposeError, Role, Timers};
 use support::{Cluster, Replica, configs, free_address, wait_for};
 
 /// A replica that joins `cluster` through replica 1.
@@ -147,6 +147,46 @@ async fn leadership_goes_to_whom_it_is_given() {
         wait_for(cluster.replica(to).log(), "it leads", |status| status.is_leader()).await;
     }
     assert_eq!(cluster.settled().await.len(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hand_over_leaves_no_proposal_of_unknown_fate() {
+    let cluster = Cluster::new(3, None).await;
+    let (mut applied, mut refused) = (0, 0);
+    for round in 0..6 {
+        let leader = cluster.leader().await;
+        let to = 1 + leader % 3;
+        let log = cluster.replica(leader).log();
+        let writers: Vec<_> = (0..8)
+            .map(|writer| {
+                let log = log.clone();
+                tokio::spawn(async move {
+                    let mut applied = 0;
+                    loop {
+                        match log.propose(format!("{round} {writer} {applied}").into()).await {
+                            Ok(_) => applied += 1,
+                            Err(error) => return (applied, error),
+                        }
+                    }
+                })
+            })
+            .collect();
+        // Some entries are under way when the hand-over begins.
+        wait_for(log, "writes are applied", |status| {
+            status.applied.is_some_and(|applied| applied.index > 20 * (round + 1))
+        })
+        .await;
+        log.transfer_leadership(Some(to)).await.unwrap();
+        for writer in writers {
+            let (count, error) = writer.await.unwrap();
+            assert_eq!(error, ProposeError::NotLeader { leader: Some(to) });
+            applied += count;
+            refused += 1;
+        }
+        wait_for(cluster.replica(to).log(), "it leads", |status| status.is_leader()).await;
+    }
+    assert_eq!(refused, 48);
+    assert_eq!(cluster.settled().await.len(), applied);
 }
 
 /// With timers this slow only a broken connection can lead to an election in time.

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::{Raft, ReplicatedLog};
 use crate::NodeId;
+use crate::batcher::Pause;
 use crate::error::MembershipError;
 use crate::state_machine::StateMachine;
 use crate::status::Status;
@@ -54,9 +55,14 @@ impl<S: StateMachine> ReplicatedLog<S> {
     }
 
     /// Asks `to`, or the most up-to-date follower, to lead. Returns when it was asked; the status tells when it leads.
+    ///
+    /// The entry under way is applied first, and proposals that come later are answered [`ProposeError::NotLeader`]:
+    /// none becomes unknown, unless the entry takes longer than a second.
+    ///
+    /// [`ProposeError::NotLeader`]: crate::ProposeError::NotLeader
     pub async fn transfer_leadership(&self, to: Option<NodeId>) -> Result<(), MembershipError> {
         let status = self.0.status.borrow().clone();
-        transfer_leadership(&self.0.raft, &status, to).await
+        transfer_leadership(&self.0.raft, &self.0.pause, &status, to).await
     }
 }
 
@@ -143,6 +149,7 @@ fn membership_forward(forward: ForwardToLeader<TypeConfig>) -> MembershipError {
 
 pub(crate) async fn transfer_leadership<S: StateMachine>(
     raft: &Raft<S>,
+    pause: &Pause,
     status: &Status,
     to: Option<NodeId>,
 ) -> Result<(), MembershipError> {
@@ -159,6 +166,8 @@ pub(crate) async fn transfer_leadership<S: StateMachine>(
             reason: format!("node {to} is not a voter"),
         });
     }
+    // From here on the core takes no entry: what is queued is refused once the pause ends.
+    let _paused = pause.between_entries().await;
     let asked = raft.trigger().transfer_leader(to).await;
     asked.map_err(|fatal| MembershipError::Fatal {
         reason: fatal.to_string(),

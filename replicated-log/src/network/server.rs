@@ -22,6 +22,7 @@ use super::proto::peer_server::PeerServer;
 use super::{
     CONNECTION_WINDOW_BYTES, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MESSAGE_BYTES_MAX, Peers, STREAM_WINDOW_BYTES,
 };
+use crate::batcher::Pause;
 use crate::config::Config;
 use crate::log::Raft;
 use crate::log_store::LogStore;
@@ -41,6 +42,7 @@ pub(crate) struct Context<S: StateMachine> {
     pub(crate) store: LogStore,
     pub(crate) peers: Peers,
     pub(crate) snapshots: Arc<SnapshotStore>,
+    pub(crate) pause: Pause,
     pub(crate) status: watch::Receiver<Status>,
 }
 
@@ -52,6 +54,7 @@ impl<S: StateMachine> Clone for Context<S> {
             store: self.store.clone(),
             peers: self.peers.clone(),
             snapshots: Arc::clone(&self.snapshots),
+            pause: self.pause.clone(),
             status: self.status.clone(),
         }
     }
