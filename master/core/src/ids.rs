@@ -14,7 +14,7 @@ macro_rules! id {
         $(#[$doc])*
         #[derive(Clone, Serialize, Deserialize)]
         #[serde(transparent)]
-        pub struct $name(Arc<str>);
+        pub struct $name(#[serde(deserialize_with = "crate::shared_text::deserialize")] Arc<str>);
 
         impl $name {
             /// The id as text, exactly as on the wire.

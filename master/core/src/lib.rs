@@ -19,6 +19,7 @@ pub mod ids;
 pub mod outcome;
 pub mod registry;
 pub mod resources;
+mod shared_text;
 pub mod timestamp;
 pub mod validate;
 mod wire_enum;

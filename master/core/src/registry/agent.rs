@@ -22,6 +22,7 @@ pub struct AgentRecord {
     /// Latest info, `id` filled in.
     pub info: Decoded<AgentInfo>,
     /// libprocess address `slave(1)@ip:port`.
+    #[serde(deserialize_with = "crate::shared_text::deserialize")]
     pub pid: Arc<str>,
     /// Version text.
     pub version: Arc<str>,

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::registry::cluster::ClusterRecord;
@@ -18,27 +18,60 @@ pub(crate) enum Record {
     Cluster(ClusterRecord),
     Framework(Arc<Framework>),
     CompletedFramework(u64, Arc<CompletedFramework>),
-    Agent(Arc<AgentRecord>),
+    Agent(#[serde(deserialize_with = "into_arc")] Arc<AgentRecord>),
     UnreachableAgent(u64, Arc<UnreachableAgent>),
     GoneAgent(u64, Arc<GoneAgent>),
     Executor(Arc<Executor>),
-    Task(Arc<Task>),
+    Task(#[serde(deserialize_with = "into_arc")] Arc<Task>),
     UnreachableTask(u64, Arc<Task>),
-    CompletedTask(u64, Arc<Task>),
+    CompletedTask(u64, #[serde(deserialize_with = "into_arc")] Arc<Task>),
 }
 
 impl Record {
-    /// The canonical encoding: equal records give equal bytes.
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        postcard::to_stdvec(self).expect(
+    /// Appends the canonical encoding: equal records give equal bytes.
+    pub(crate) fn encode_to(&self, bytes: &mut Vec<u8>) {
+        postcard::serialize_with_flavor(self, Appending(bytes)).expect(
             "a record is made of integers, texts, bytes and lists of known length, which postcard always encodes",
-        )
+        );
     }
 
     /// Hash of the canonical encoding.
     pub(crate) fn hash(&self) -> u128 {
-        xxh3_128(&self.encode())
+        self.hash_in(&mut Vec::new())
     }
+
+    /// The same, in memory that is used again.
+    pub(crate) fn hash_in(&self, buffer: &mut Vec<u8>) -> u128 {
+        buffer.clear();
+        self.encode_to(buffer);
+        xxh3_128(buffer)
+    }
+}
+
+/// Postcard's output at the end of a buffer.
+struct Appending<'a>(&'a mut Vec<u8>);
+
+impl postcard::ser_flavors::Flavor for Appending<'_> {
+    type Output = ();
+
+    fn try_extend(&mut self, data: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(data);
+        Ok(())
+    }
+
+    fn try_push(&mut self, data: u8) -> postcard::Result<()> {
+        self.0.push(data);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
+}
+
+/// Without the detour over a box that serde takes: a restart reads a million of them.
+fn into_arc<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Arc<T>, D::Error> {
+    T::deserialize(deserializer).map(Arc::new)
 }
 
 impl Registry {
@@ -83,6 +116,8 @@ impl Registry {
 
     /// The same, computed anew from every record.
     pub(crate) fn recomputed_state_hash(&self) -> u128 {
-        self.records().fold(0, |sum, record| sum.wrapping_add(record.hash()))
+        let mut buffer = Vec::new();
+        self.records()
+            .fold(0, |sum, record| sum.wrapping_add(record.hash_in(&mut buffer)))
     }
 }

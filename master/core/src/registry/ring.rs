@@ -59,6 +59,24 @@ impl<K: Ord + Clone, V> Ring<K, V> {
         self.entries.insert(number, (key, value));
     }
 
+    /// Adds an entry that was in such a list before. Errors: its key or its number is there, or there are too many; then the
+    /// list is of no use any more.
+    pub(crate) fn put_back(&mut self, number: u64, key: K, value: Arc<V>, entries_max: usize) -> Result<(), String>
+    where
+        K: std::fmt::Display,
+    {
+        if self.numbers.insert(key.clone(), number).is_some() {
+            return Err(format!("{key} is in a list twice"));
+        }
+        if self.entries.insert(number, (key, value)).is_some() {
+            return Err(format!("two entries of a list have number {number}"));
+        }
+        if self.entries.len() > entries_max {
+            return Err(format!("a list has more than {entries_max} entries"));
+        }
+        Ok(())
+    }
+
     /// Takes an entry out.
     pub(crate) fn remove(&mut self, key: &K) -> Option<(u64, Arc<V>)> {
         let number = self.numbers.remove(key)?;

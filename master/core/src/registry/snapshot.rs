@@ -6,13 +6,18 @@
 //! end frame:  0, u32 | number of records, u64 | state hash, u128
 //! ```
 
+mod assembly;
+mod decoding;
+
 use std::io::{self, Read, Write};
-use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::registry::record::Record;
-use crate::registry::{Cluster, Registry, Task};
+use self::assembly::Assembly;
+use self::decoding::{DecodedFrame, Frame};
+use crate::registry::Registry;
 
 /// Names the format; the last two digits are its version.
 const MAGIC: [u8; 8] = *b"MRREGI01";
@@ -20,6 +25,10 @@ const MAGIC: [u8; 8] = *b"MRREGI01";
 const FRAME_BYTES: usize = 1 << 20;
 /// Longest payload read: a frame and one record, which a request's size bounds (256 MiB) with some room.
 const PAYLOAD_BYTES_MAX: usize = 512 << 20;
+/// Threads that decode: more than these are faster than the one that puts the records together.
+const DECODERS_MAX: usize = 4;
+/// Frames that wait before and behind each of them, so that nobody waits for long, with little memory.
+const FRAMES_WAITING_MAX: usize = 2;
 
 /// Why a snapshot cannot be used. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -46,13 +55,17 @@ pub enum SnapshotError {
 impl Registry {
     /// Writes everything. Errors: those of `out`.
     pub fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.write_in_frames_of(FRAME_BYTES, out)
+    }
+
+    pub(crate) fn write_in_frames_of(&self, frame_bytes: usize, out: &mut dyn Write) -> io::Result<()> {
         out.write_all(&MAGIC)?;
-        let mut frame = Vec::with_capacity(FRAME_BYTES + (FRAME_BYTES >> 4));
+        let mut frame = Vec::with_capacity(frame_bytes + (frame_bytes >> 4));
         let mut records = 0_u64;
         for record in self.records() {
-            frame.extend_from_slice(&record.encode());
+            record.encode_to(&mut frame);
             records += 1;
-            if frame.len() >= FRAME_BYTES {
+            if frame.len() >= frame_bytes {
                 write_frame(out, &frame)?;
                 frame.clear();
             }
@@ -65,52 +78,41 @@ impl Registry {
         out.write_all(&self.state_hash().to_le_bytes())
     }
 
-    /// Reads what [`Registry::write_to`] wrote. Total: any bytes give a registry or an error.
+    /// Reads what [`Registry::write_to`] wrote. Total: any bytes give a registry or an error, and the same ones the same,
+    /// though several threads decode them.
     pub fn read_from(input: &mut dyn Read) -> Result<Registry, SnapshotError> {
         let found = read_array::<8>(input)?;
         if found != MAGIC {
             return Err(SnapshotError::Magic { found });
         }
-        let mut registry = Registry::default();
-        let mut records = 0_u64;
-        let mut payload = Vec::new();
-        loop {
-            let length = u32::from_le_bytes(read_array(input)?) as usize;
-            if length == 0 {
-                break;
+        let assembly = thread::scope(|scope| -> Result<Assembly, SnapshotError> {
+            let decoders = thread::available_parallelism().map_or(1, usize::from).min(DECODERS_MAX);
+            let (mut inlets, mut outlets) = (Vec::new(), Vec::new());
+            for _ in 0..decoders {
+                let (inlet, frames) = mpsc::sync_channel::<Frame>(FRAMES_WAITING_MAX);
+                let (decoded, outlet) = mpsc::sync_channel(FRAMES_WAITING_MAX);
+                let decode = move || frames.into_iter().try_for_each(|frame| decoded.send(frame.decode()));
+                thread::Builder::new().spawn_scoped(scope, decode)?;
+                inlets.push(inlet);
+                outlets.push(outlet);
             }
-            let checksum = u64::from_le_bytes(read_array(input)?);
-            let damaged = |why: String| SnapshotError::Damaged { records, why };
-            if length > PAYLOAD_BYTES_MAX {
-                return Err(damaged(format!(
-                    "a frame of {length} bytes, at most {PAYLOAD_BYTES_MAX} are expected"
-                )));
-            }
-            payload.clear();
-            // Grows with what really comes, whatever the length says.
-            if input.take(length as u64).read_to_end(&mut payload)? != length {
-                return Err(damaged(format!(
-                    "a frame of {length} bytes ends after {}",
-                    payload.len()
-                )));
-            }
-            if xxh3_64(&payload) != checksum {
-                return Err(damaged(format!(
-                    "the checksum of a frame of {length} bytes does not match"
-                )));
-            }
-            let mut rest = &payload[..];
-            while !rest.is_empty() {
-                let (record, after) =
-                    postcard::take_from_bytes::<Record>(rest).map_err(|error| SnapshotError::Damaged {
-                        records,
-                        why: error.to_string(),
-                    })?;
-                registry.put_back(record);
-                records += 1;
-                rest = after;
-            }
-        }
+            let assemble = thread::Builder::new().spawn_scoped(scope, move || assemble(&outlets))?;
+            let read = read_frames(input, &inlets);
+            drop(inlets);
+            let assembled = assemble.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            // Damage in a frame comes before whatever stopped the reading after it.
+            let assembly = assembled?;
+            read.map_err(|error| match error {
+                ReadError::Io(error) => SnapshotError::Read(error),
+                ReadError::Damaged(why) => SnapshotError::Damaged {
+                    records: assembly.records,
+                    why,
+                },
+            })?;
+            Ok(assembly)
+        })?;
+        let records = assembly.records;
+        let registry = assembly.finish()?;
         registry.check_end(input, records)?;
         Ok(registry)
     }
@@ -130,42 +132,59 @@ impl Registry {
         }
         Ok(())
     }
+}
 
-    /// A million tasks share the ids of their few frameworks and agents with these.
-    fn sharing_ids(&self, task: &Task) -> Task {
-        let mut task = Task::clone(task);
-        if let Some(framework) = self.framework(&task.framework_id) {
-            task.framework_id = framework.id.clone();
-        }
-        if let Some(agent) = self.agent(&task.agent_id) {
-            task.agent_id = agent.id.clone();
-        }
-        task
-    }
+/// Why there are no more frames.
+enum ReadError {
+    Io(io::Error),
+    Damaged(String),
+}
 
-    fn put_back(&mut self, record: Record) {
-        match record {
-            Record::Cluster(cluster) => *self.cluster_mut() = Cluster::from(cluster),
-            Record::Framework(framework) => drop(self.put_framework((*framework).clone())),
-            Record::CompletedFramework(number, completed) => {
-                self.push_completed_framework(number, (*completed).clone());
-            }
-            Record::Agent(agent) => drop(self.put_agent((*agent).clone())),
-            Record::UnreachableAgent(number, agent) => self.push_unreachable_agent(number, (*agent).clone()),
-            Record::GoneAgent(number, agent) => self.push_gone_agent(number, (*agent).clone()),
-            Record::Executor(executor) => self.put_executor((*executor).clone()),
-            Record::Task(task) => {
-                // A damaged snapshot could hold a task twice; the state hash tells in the end.
-                if self.task(&task.framework_id, &task.id).is_none() {
-                    drop(self.put_task(self.sharing_ids(&task)));
-                }
-            }
-            Record::UnreachableTask(number, task) => {
-                self.push_unreachable_task(number, Arc::new(self.sharing_ids(&task)));
-            }
-            Record::CompletedTask(number, task) => self.push_completed_task(number, Arc::new(self.sharing_ids(&task))),
+impl From<io::Error> for ReadError {
+    fn from(error: io::Error) -> Self {
+        ReadError::Io(error)
+    }
+}
+
+/// Gives every frame to the next decoder in turn, up to the end frame or until a decoder is gone.
+fn read_frames(input: &mut dyn Read, decoders: &[SyncSender<Frame>]) -> Result<(), ReadError> {
+    for decoder in decoders.iter().cycle() {
+        let length = u32::from_le_bytes(read_array(input)?) as usize;
+        if length == 0 {
+            break;
+        }
+        let checksum = u64::from_le_bytes(read_array(input)?);
+        if length > PAYLOAD_BYTES_MAX {
+            return Err(ReadError::Damaged(format!(
+                "a frame of {length} bytes, at most {PAYLOAD_BYTES_MAX} are expected"
+            )));
+        }
+        // Grows with what really comes, whatever the length says.
+        let mut payload = Vec::with_capacity(length.min(FRAME_BYTES * 2));
+        if input.take(length as u64).read_to_end(&mut payload)? != length {
+            return Err(ReadError::Damaged(format!(
+                "a frame of {length} bytes ends after {}",
+                payload.len()
+            )));
+        }
+        if decoder.send(Frame { checksum, payload }).is_err() {
+            break;
         }
     }
+    Ok(())
+}
+
+/// Takes the decoded frames in the order in which they were given out, until there are no more.
+fn assemble(decoders: &[Receiver<DecodedFrame>]) -> Result<Assembly, SnapshotError> {
+    let mut assembly = Assembly::default();
+    for decoder in decoders.iter().cycle() {
+        let Ok(frame) = decoder.recv() else { break };
+        assembly.take(frame).map_err(|why| SnapshotError::Damaged {
+            records: assembly.records,
+            why,
+        })?;
+    }
+    Ok(assembly)
 }
 
 fn write_frame(out: &mut dyn Write, payload: &[u8]) -> io::Result<()> {

@@ -341,7 +341,7 @@ impl Registry {
 }
 
 /// Everything an agent has. What makes no sense was refused before it came here; if it does come, it counts as nothing.
-fn total_resources(record: &AgentRecord) -> Resources {
+pub(crate) fn total_resources(record: &AgentRecord) -> Resources {
     let checkpointed = record.checkpointed_resources.decode().unwrap_or_default().resources;
     let mut total = Resources::agent_total(&record.info.resources, &checkpointed)
         .or_else(|_| Resources::from_proto(&record.info.resources))

@@ -27,6 +27,7 @@ pub struct Task {
     /// `None` for a command task.
     pub executor_id: Option<ExecutorId>,
     /// Chosen by the framework, may be empty.
+    #[serde(deserialize_with = "crate::shared_text::deserialize")]
     pub name: Arc<str>,
     /// Latest state known to the agent. Once terminal it stays.
     #[serde(with = "crate::wire_enum")]

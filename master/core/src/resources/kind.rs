@@ -127,6 +127,7 @@ impl Detail {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Kind {
     pub(crate) name: Name,
+    #[serde(deserialize_with = "crate::shared_text::option::deserialize")]
     pub(crate) allocation: Option<Arc<str>>,
     pub(crate) detail: Option<Arc<Detail>>,
 }

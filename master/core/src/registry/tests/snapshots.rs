@@ -80,6 +80,108 @@ fn a_cut_snapshot_is_an_error_wherever_it_is_cut() {
     }
 }
 
+/// The same in frames of one or a few records, so that every decoder has many.
+fn small_frames_of(registry: &Registry) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    registry.write_in_frames_of(64, &mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn records_come_back_in_their_order_whatever_frames_they_are_in() {
+    let registry = full();
+    for _ in 0..20 {
+        let read = Registry::read_from(&mut &small_frames_of(&registry)[..]).unwrap();
+        read.check_invariants().unwrap();
+        assert_eq!(bytes_of(&read), bytes_of(&registry));
+    }
+}
+
+#[test]
+fn a_read_registry_goes_on_as_the_one_that_was_written() {
+    let mut written = Fixture {
+        registry: full(),
+        ..Fixture::new()
+    };
+    let mut read = Fixture {
+        registry: Registry::read_from(&mut &bytes_of(&written.registry)[..]).unwrap(),
+        ..Fixture::new()
+    };
+    for fixture in [&mut written, &mut read] {
+        let framework = fixture.framework(&[]);
+        let agent = fixture.agent(7);
+        let info = task_with_executor(&framework, &agent, "late", "e");
+        fixture.apply(launch(&framework, &agent, vec![info]));
+        fixture.registry.check_invariants().unwrap();
+    }
+    assert_eq!(bytes_of(&read.registry), bytes_of(&written.registry));
+}
+
+/// Frames (with their heads), and the end frame.
+fn frames_of(bytes: &[u8]) -> (Vec<&[u8]>, &[u8]) {
+    let (mut frames, mut rest) = (Vec::new(), &bytes[8..]);
+    loop {
+        let length = u32::from_le_bytes(rest[..4].try_into().unwrap()) as usize;
+        if length == 0 {
+            return (frames, rest);
+        }
+        let (frame, after) = rest.split_at(4 + 8 + length);
+        frames.push(frame);
+        rest = after;
+    }
+}
+
+#[test]
+fn a_record_that_is_there_twice_or_missing_is_an_error() {
+    let bytes = small_frames_of(&full());
+    let (frames, end) = frames_of(&bytes);
+    assert!(frames.len() > 8, "only {} frames", frames.len());
+    let with = |frames: &[&[u8]], hash: u128| {
+        let mut changed = [&bytes[..8], &frames.concat(), end].concat();
+        let at = changed.len() - 16;
+        changed[at..].copy_from_slice(&hash.to_le_bytes());
+        Registry::read_from(&mut &changed[..])
+    };
+    let hash = u128::from_le_bytes(end[end.len() - 16..].try_into().unwrap());
+    assert!(with(&frames, hash).is_ok());
+    assert!(with(&frames, hash ^ 1).is_err());
+    for number in 0..frames.len() {
+        let mut twice = frames.clone();
+        twice.insert(number, frames[number]);
+        let error = with(&twice, hash).unwrap_err().to_string();
+        // The cluster's record (the first) may be repeated, but not be counted twice.
+        let named = error.contains("twice") || error.contains("have number");
+        assert!(
+            named || number == 0 && error.contains("records"),
+            "frame {number}: {error}"
+        );
+        let mut missing = frames.clone();
+        missing.remove(number);
+        assert!(with(&missing, hash).is_err(), "frame {number} missing");
+    }
+}
+
+#[test]
+fn the_damage_that_comes_first_is_reported() {
+    let bytes = small_frames_of(&full());
+    let (frames, _) = frames_of(&bytes);
+    let offset = |number: usize| 8 + frames[..number].iter().map(|frame| frame.len()).sum::<usize>();
+    let expected = {
+        let mut bytes = bytes.clone();
+        bytes[offset(2) + 12] ^= 1;
+        Registry::read_from(&mut &bytes[..]).unwrap_err().to_string()
+    };
+    for later in 3..frames.len() {
+        let mut damaged = bytes.clone();
+        damaged[offset(2) + 12] ^= 1;
+        damaged[offset(later) + 12] ^= 1;
+        let error = Registry::read_from(&mut &damaged[..]).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+        let error = Registry::read_from(&mut &damaged[..offset(later) + 13]).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
+}
+
 #[test]
 fn an_empty_registry_survives() {
     let bytes = bytes_of(&Registry::default());
@@ -96,6 +198,36 @@ proptest! {
         let at = at.index(bytes.len());
         bytes[at] ^= flip;
         prop_assert!(Registry::read_from(&mut &bytes[..]).is_err());
+    }
+
+    #[test]
+    fn a_damaged_snapshot_of_many_frames_is_an_error(at in any::<prop::sample::Index>(), flip in 1_u8..) {
+        let mut bytes = small_frames_of(&full());
+        let at = at.index(bytes.len());
+        bytes[at] ^= flip;
+        prop_assert!(Registry::read_from(&mut &bytes[..]).is_err());
+    }
+
+    #[test]
+    fn a_frame_whose_checksum_fits_whatever_it_holds_is_an_error_or_a_registry(
+        frame in any::<prop::sample::Index>(),
+        at in any::<prop::sample::Index>(),
+        flip in 1_u8..,
+    ) {
+        let bytes = small_frames_of(&full());
+        let (frames, end) = frames_of(&bytes);
+        let frame = frame.index(frames.len());
+        let mut changed: Vec<Vec<u8>> = frames.iter().map(|frame| frame.to_vec()).collect();
+        let at = 12 + at.index(changed[frame].len() - 12);
+        changed[frame][at] ^= flip;
+        let checksum = xxhash_rust::xxh3::xxh3_64(&changed[frame][12..]);
+        changed[frame][4..12].copy_from_slice(&checksum.to_le_bytes());
+        let bytes = [&bytes[..8], &changed.concat(), end].concat();
+        // The state hash tells the change of any value; what makes no difference to it is the same registry.
+        if let Ok(read) = Registry::read_from(&mut &bytes[..]) {
+            prop_assert_eq!(read.recomputed_state_hash(), read.state_hash());
+            prop_assert_eq!(read.state_hash(), full().state_hash());
+        }
     }
 
     #[test]
