@@ -8,82 +8,16 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use replicated_log::{Config, MemoryStore, ReplicatedLog};
-use seams::{BoxStream, Clock, Entropy, Listener, Network, Seams};
 use support::{Recorder, command};
-use turmoil::net::{TcpListener, TcpStream};
 
 const PORT: u16 = 5150;
 /// Commands acknowledged in one run.
 const COMMANDS: usize = 300;
-
-#[derive(Debug)]
-struct SimulatedNetwork;
-
-impl Network for SimulatedNetwork {
-    fn listen(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
-        Box::pin(async move { Ok(Box::new(SimulatedListener(TcpListener::bind(address).await?)) as Box<dyn Listener>) })
-    }
-
-    fn connect<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<BoxStream>> {
-        Box::pin(async move { Ok(Box::new(TcpStream::connect(address).await?) as BoxStream) })
-    }
-}
-
-struct SimulatedListener(TcpListener);
-
-impl std::fmt::Debug for SimulatedListener {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("SimulatedListener")
-    }
-}
-
-impl Listener for SimulatedListener {
-    fn accept(&mut self) -> BoxFuture<'_, io::Result<(BoxStream, SocketAddr)>> {
-        Box::pin(async move {
-            let (stream, peer) = self.0.accept().await?;
-            Ok((Box::new(stream) as BoxStream, peer))
-        })
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
-    }
-}
-
-#[derive(Debug)]
-struct Stopped;
-
-impl Clock for Stopped {
-    fn now_micros(&self) -> u64 {
-        0
-    }
-}
-
-/// Random bytes that follow from the seed.
-#[derive(Debug)]
-struct Seeded(AtomicU64);
-
-impl Entropy for Seeded {
-    fn fill(&self, bytes: &mut [u8]) {
-        for byte in bytes {
-            let next = self
-                .0
-                .load(Ordering::Relaxed)
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            self.0.store(next, Ordering::Relaxed);
-            *byte = (next >> 56) as u8;
-        }
-    }
-}
 
 type Handles = Arc<Mutex<BTreeMap<u64, ReplicatedLog<Recorder>>>>;
 type Events = Arc<Mutex<String>>;
@@ -130,26 +64,21 @@ async fn write(handles: Handles, count: usize, events: Events) -> Vec<String> {
 
 /// One run: crashes, partitions and repairs that follow from the seed.
 fn run(seed: u64) {
-    let mut simulation = turmoil::Builder::new()
+    let mut hosts = turmoil::Builder::new()
         .rng_seed(seed)
         .simulation_duration(Duration::from_secs(600))
         .min_message_latency(Duration::from_millis(1))
         .max_message_latency(Duration::from_millis(4))
         .build();
     let (handles, events) = (Handles::default(), Events::default());
-    let entropy: Arc<dyn Entropy> = Arc::new(Seeded(AtomicU64::new(seed)));
-    let seams = Seams {
-        network: Arc::new(SimulatedNetwork),
-        clock: Arc::new(Stopped),
-        entropy,
-    };
+    let seams = simulation::seams(seed);
     let mut machines = BTreeMap::new();
     for node_id in 1..=3 {
         let store = MemoryStore::new();
         let machine = Arc::new(Mutex::new(Recorder::default()));
         machines.insert(node_id, Arc::clone(&machine));
         let (handles, seams) = (Arc::clone(&handles), seams.clone());
-        simulation.host(format!("n{node_id}"), move || {
+        hosts.host(format!("n{node_id}"), move || {
             let (handles, seams, config) = (Arc::clone(&handles), seams.clone(), config(node_id, store.clone()));
             let recorder = Recorder::default();
             *machine.lock().unwrap() = recorder.clone();
@@ -166,14 +95,14 @@ fn run(seed: u64) {
         Arc::clone(&acknowledged),
         write(Arc::clone(&handles), COMMANDS, Arc::clone(&events)),
     );
-    simulation.client("writer", async move {
+    hosts.client("writer", async move {
         let commands = writer.await;
         written.lock().unwrap().extend(commands);
         Ok(())
     });
     let mut random = seed.wrapping_mul(2_654_435_761).wrapping_add(12_345);
     let mut step = 0_u64;
-    while !simulation.step().unwrap() {
+    while !hosts.step().unwrap() {
         step += 1;
         if step.is_multiple_of(300) {
             random = random
@@ -184,16 +113,16 @@ fn run(seed: u64) {
             let (victim_name, other_name) = (format!("n{victim}"), format!("n{other}"));
             if (random >> 40).is_multiple_of(2) {
                 handles.lock().unwrap().remove(&victim);
-                simulation.crash(victim_name.as_str());
-                simulation.bounce(victim_name.as_str());
+                hosts.crash(victim_name.as_str());
+                hosts.bounce(victim_name.as_str());
             } else {
-                simulation.partition(victim_name.as_str(), other_name.as_str());
+                hosts.partition(victim_name.as_str(), other_name.as_str());
                 for _ in 0..300 {
-                    if simulation.step().unwrap() {
+                    if hosts.step().unwrap() {
                         break;
                     }
                 }
-                simulation.repair(victim_name.as_str(), other_name.as_str());
+                hosts.repair(victim_name.as_str(), other_name.as_str());
             }
         }
     }

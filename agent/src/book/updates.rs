@@ -24,19 +24,7 @@ const TASK_STATUSES_MAX: usize = 16;
 impl Book {
     /// A status that the agent or a built-in executor gives a task.
     pub(super) fn judge(&mut self, framework: &str, task: &str, verdict: Verdict) {
-        let status = TaskStatus {
-            task_id: TaskId { value: task.to_owned() },
-            state: verdict.state as i32,
-            message: verdict.message,
-            source: Some(if verdict.by_executor {
-                Source::Executor
-            } else {
-                Source::Agent
-            } as i32),
-            reason: verdict.reason.map(|reason| reason as i32),
-            ..Default::default()
-        };
-        self.update_task(framework, task, status);
+        self.update_task(framework, task, status_of(task, verdict));
     }
 
     /// Takes a status into the task's record and stream. Statuses after a terminal one are dropped.

@@ -1,7 +1,5 @@
 //! AcknowledgeStatus: the framework has the terminal update; the task is completed.
 
-use std::sync::Arc;
-
 use super::Changes;
 use crate::command::AcknowledgeStatus;
 use crate::effect::Effect;
@@ -22,8 +20,7 @@ impl Registry {
             let mut ended = Task::clone(&task);
             ended.launch = None;
             ended.kill = None;
-            let number = self.next_entry();
-            self.push_completed_task(number, Arc::new(ended));
+            self.complete(ended);
         }
         changes.effect(Effect::AcknowledgeToAgent {
             agent_id: agent_id.clone(),

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use super::Changes;
 use crate::command::AnnounceLeader;
 use crate::outcome::{Outcome, Rejection};
-use crate::registry::{LeaderRecord, Position, Registry};
+use crate::registry::{LeaderRecord, Registry};
 
 impl Registry {
     pub(super) fn announce_leader(
         &mut self,
-        _position: Position,
         command: &AnnounceLeader,
         changes: &mut Changes,
     ) -> Result<Outcome, Rejection> {

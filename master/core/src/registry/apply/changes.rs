@@ -73,6 +73,35 @@ impl Changes {
         });
     }
 
+    /// What a live task held is free.
+    pub(super) fn recover(&mut self, task: &Task) {
+        self.effect(Effect::RecoverResources {
+            framework_id: task.framework_id.clone(),
+            agent_id: task.agent_id.clone(),
+            resources: Resources::clone(&task.resources),
+        });
+    }
+
+    /// The task as it ends by the master's word, in exactly the state of the verdict, with the status that says so.
+    /// Operators are told; whether the framework is, and whether resources become free, the caller decides.
+    pub(super) fn conclude(&mut self, task: &Task, verdict: Verdict<'_>) -> (Task, TaskStatus) {
+        let status = self.status(task, verdict.state, verdict.reason, verdict.message);
+        let mut ended = Task::clone(task);
+        ended.state = verdict.state;
+        ended.launch = None;
+        ended.kill = None;
+        // Not acknowledged: if its agent sends an update after all, the framework gets it.
+        ended.status_update_state = None;
+        ended.status_update_uuid = None;
+        ended.push_status(&status);
+        self.event(Event::TaskUpdated {
+            framework_id: task.framework_id.clone(),
+            status: Box::new(status.clone()),
+            state: verdict.state,
+        });
+        (ended, status)
+    }
+
     /// A status the master makes.
     pub(super) fn status(&self, task: &Task, state: TaskState, reason: Reason, message: &str) -> TaskStatus {
         TaskStatus {
@@ -112,29 +141,25 @@ impl Registry {
         let Some(task) = self.take_task(&task.framework_id, &task.id) else {
             return task.clone();
         };
-        let mut ended = Task::clone(&task);
-        ended.launch = None;
-        ended.kill = None;
-        // Not acknowledged: if its agent sends the update after all, the framework gets it.
-        ended.status_update_uuid = None;
-        if !task.is_terminal() {
-            let state = told_state(self.framework(&task.framework_id), verdict.state);
-            let status = changes.status(&task, state, verdict.reason, verdict.message);
-            ended.state = state;
-            ended.status_update_state = None;
-            ended.push_status(&status);
-            changes.effect(Effect::RecoverResources {
-                framework_id: task.framework_id.clone(),
-                agent_id: task.agent_id.clone(),
-                resources: Resources::clone(&task.resources),
-            });
-            changes.event(Event::TaskUpdated {
-                framework_id: task.framework_id.clone(),
-                status: Box::new(status.clone()),
-                state,
-            });
-            changes.tell(&task, status);
+        if task.is_terminal() {
+            let ended = Task {
+                launch: None,
+                kill: None,
+                // Not acknowledged: if its agent sends the update after all, the framework gets it.
+                status_update_uuid: None,
+                ..Task::clone(&task)
+            };
+            return self.complete(ended);
         }
+        let state = told_state(self.framework(&task.framework_id), verdict.state);
+        let (ended, status) = changes.conclude(&task, Verdict { state, ..verdict });
+        changes.recover(&task);
+        changes.tell(&task, status);
+        self.complete(ended)
+    }
+
+    /// A task that was taken out of its list goes to its framework's completed ones.
+    pub(super) fn complete(&mut self, ended: Task) -> Arc<Task> {
         let number = self.next_entry();
         let ended = Arc::new(ended);
         self.push_completed_task(number, ended.clone());

@@ -1,7 +1,5 @@
 //! MarkAgentGone: an operator says that an agent never comes back.
 
-use std::sync::Arc;
-
 use proto::v1::TaskState;
 use proto::v1::task_status::Reason;
 
@@ -9,10 +7,9 @@ use super::Changes;
 use super::changes::{Verdict, told_state};
 use crate::command::MarkAgentGone;
 use crate::effect::Effect;
-use crate::event::Event;
 use crate::ids::AgentId;
 use crate::outcome::{Outcome, Rejection};
-use crate::registry::{GoneAgent, Registry, Task};
+use crate::registry::{GoneAgent, Registry};
 
 /// Told to the agent when it tries to come back, too.
 const MESSAGE: &str = "Agent has been marked gone";
@@ -74,22 +71,9 @@ impl Registry {
         for task in self.unreachable_tasks_of_agent(agent_id) {
             self.take_unreachable_task(&task.framework_id, &task.id);
             let state = told_state(self.framework(&task.framework_id), verdict.state);
-            let status = changes.status(&task, state, verdict.reason, verdict.message);
-            let mut ended = Task::clone(&task);
-            ended.state = state;
-            ended.launch = None;
-            ended.kill = None;
-            ended.status_update_state = None;
-            ended.status_update_uuid = None;
-            ended.push_status(&status);
-            changes.event(Event::TaskUpdated {
-                framework_id: task.framework_id.clone(),
-                status: Box::new(status.clone()),
-                state,
-            });
+            let (ended, status) = changes.conclude(&task, Verdict { state, ..verdict });
             changes.tell(&task, status);
-            let number = self.next_entry();
-            self.push_completed_task(number, Arc::new(ended));
+            self.complete(ended);
         }
     }
 }

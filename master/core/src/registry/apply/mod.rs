@@ -33,10 +33,10 @@ impl Registry {
             self.cluster_mut().clock = now;
         }
         let mut changes = Changes::new(now);
-        let result = self.dispatch(position, command, &mut changes);
+        let result = self.dispatch(command, &mut changes);
         debug_assert!(
             self.check_sums().is_ok(),
-            "{:?} after {}",
+            "{:?} after {} at {position:?}",
             self.check_sums(),
             command.kind.name()
         );
@@ -46,9 +46,9 @@ impl Registry {
         }
     }
 
-    fn dispatch(&mut self, position: Position, command: &Command, changes: &mut Changes) -> Result<Outcome, Rejection> {
+    fn dispatch(&mut self, command: &Command, changes: &mut Changes) -> Result<Outcome, Rejection> {
         match &command.kind {
-            CommandKind::AnnounceLeader(command) => self.announce_leader(position, command, changes),
+            CommandKind::AnnounceLeader(command) => self.announce_leader(command, changes),
             CommandKind::SubscribeFramework(command) => self.subscribe_framework(command, changes),
             CommandKind::UpdateFramework(command) => self.update_framework(command, changes),
             CommandKind::RemoveFramework(command) => self.remove_framework(command, changes),

@@ -6,13 +6,13 @@ use proto::v1::TaskState;
 use proto::v1::task_status::Reason;
 
 use super::Changes;
+use super::changes::Verdict;
 use crate::command::{FrameworkRemoval, RemoveFramework};
 use crate::effect::Effect;
 use crate::event::Event;
 use crate::ids::{AgentId, ExecutorId};
 use crate::outcome::{Outcome, Rejection};
 use crate::registry::{CompletedFramework, Registry, Task};
-use crate::resources::Resources;
 
 impl Registry {
     pub(super) fn remove_framework(
@@ -57,30 +57,22 @@ impl Registry {
         let Some(task) = self.take_task(&task.framework_id, &task.id) else {
             return task.clone();
         };
-        let mut ended = Task::clone(&task);
-        ended.launch = None;
-        ended.kill = None;
-        if !task.is_terminal() {
-            let status = changes.status(&task, TaskState::TaskKilled, Reason::FrameworkRemoved, message);
-            ended.state = TaskState::TaskKilled;
-            ended.status_update_state = None;
-            ended.status_update_uuid = None;
-            ended.push_status(&status);
-            changes.effect(Effect::RecoverResources {
-                framework_id: task.framework_id.clone(),
-                agent_id: task.agent_id.clone(),
-                resources: Resources::clone(&task.resources),
-            });
-            changes.event(Event::TaskUpdated {
-                framework_id: task.framework_id.clone(),
-                status: Box::new(status),
-                state: TaskState::TaskKilled,
-            });
+        if task.is_terminal() {
+            let ended = Task {
+                launch: None,
+                kill: None,
+                ..Task::clone(&task)
+            };
+            return self.complete(ended);
         }
-        let number = self.next_entry();
-        let ended = Arc::new(ended);
-        self.push_completed_task(number, ended.clone());
-        ended
+        let verdict = Verdict {
+            state: TaskState::TaskKilled,
+            reason: Reason::FrameworkRemoved,
+            message,
+        };
+        let (ended, _) = changes.conclude(&task, verdict);
+        changes.recover(&task);
+        self.complete(ended)
     }
 
     fn take_executors_of_framework(&mut self, command: &RemoveFramework, changes: &mut Changes) {

@@ -13,7 +13,6 @@ use crate::event::Event;
 use crate::ids::{FrameworkId, TaskId};
 use crate::outcome::{Outcome, Rejection, StatusChange};
 use crate::registry::{Registry, Task, is_terminal, uuid_bytes};
-use crate::resources::Resources;
 
 impl Registry {
     pub(super) fn update_task_status(
@@ -94,11 +93,7 @@ impl Registry {
         updated.push_status(&update.status);
         let updated = self.put_task(updated);
         if updated.is_terminal() && !task.is_terminal() {
-            changes.effect(Effect::RecoverResources {
-                framework_id: task.framework_id.clone(),
-                agent_id: task.agent_id.clone(),
-                resources: Resources::clone(&task.resources),
-            });
+            changes.recover(task);
         }
         changes.event(Event::TaskUpdated {
             framework_id: task.framework_id.clone(),

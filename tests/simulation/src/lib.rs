@@ -1,4 +1,5 @@
 //! The seams of a simulated host: turmoil's network, its simulated time as wall clock, and randomness from a seed.
+//! For tests that run whole clusters in one process. Must never know what runs on the hosts.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,8 +12,8 @@ use turmoil::net::{TcpListener, TcpStream};
 /// Simulated time begins here: 2026-01-01, in microseconds.
 const EPOCH_MICROS: u64 = 1_767_225_600_000_000;
 
-/// The seams of one host. Must be called on that host.
-pub(crate) fn seams(seed: u64) -> Seams {
+/// Seams for one host, or for several that share their randomness.
+pub fn seams(seed: u64) -> Seams {
     Seams {
         network: Arc::new(SimulatedNetwork),
         clock: Arc::new(SimulatedClock),
