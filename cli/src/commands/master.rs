@@ -15,6 +15,9 @@ use crate::logging::{self, LogFlags};
 use crate::shutdown::StopSignals;
 use crate::{output, process};
 
+/// Threads of the replicated log: one for the core and what it applies, one for the network.
+const LOG_THREADS: usize = 2;
+
 /// Flags of a master. Flags that Mesos has too keep their names; every flag is also read from the environment
 /// variable MESOS_NAME in capitals.
 #[derive(Debug, clap::Args)]
@@ -219,13 +222,26 @@ struct RaftFlags {
 pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
     logging::start(&args.log)?;
     process::die_with_local()?;
-    let config = args.into_config()?;
+    let mut config = args.into_config()?;
     config.validate()?;
+    let log_runtime = log_runtime()?;
+    config.log_runtime = Some(log_runtime.handle().clone());
     let runtime = super::runtime()?;
     let code = runtime.block_on(serve(config));
     // Answers still on their way to slow readers do not hold the process up.
     runtime.shutdown_background();
+    log_runtime.shutdown_background();
     code
+}
+
+/// The threads of the replicated log: its heartbeats and appends never queue behind the answers of the APIs.
+fn log_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(LOG_THREADS)
+        .thread_name("replicated-log")
+        .enable_all()
+        .build()
+        .context("cannot start the runtime of the replicated log")
 }
 
 async fn serve(config: Config) -> anyhow::Result<ExitCode> {
@@ -277,6 +293,7 @@ impl Args {
             raft_election_max: self.raft.raft_election_max.0,
             snapshot_every: self.raft.snapshot_every,
             max_body_bytes: self.fleet.max_body_bytes,
+            log_runtime: None,
         })
     }
 }

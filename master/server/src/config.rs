@@ -64,6 +64,9 @@ pub struct Config {
     pub snapshot_every: u64,
     /// `--max_body_bytes`: largest request body accepted, in bytes (256 MiB); Mesos has no limit but memory.
     pub max_body_bytes: usize,
+    /// The runtime of the replicated log; `None` is the caller's. One of its own keeps elections calm while the
+    /// threads of the master are busy with large answers.
+    pub log_runtime: Option<tokio::runtime::Handle>,
 }
 
 impl Default for Config {
@@ -95,6 +98,7 @@ impl Default for Config {
             raft_election_max: Duration::from_millis(100),
             snapshot_every: 50_000,
             max_body_bytes: 256 << 20,
+            log_runtime: None,
         }
     }
 }

@@ -113,7 +113,7 @@ impl Master {
         let (feed, batches) = mpsc::unbounded_channel();
         let (announced_sender, announced) = watch::channel(0);
         let machine = ReplicatedRegistry::new(config.node_id, published.clone(), announced_sender, feed);
-        let log = ReplicatedLog::start(log_config(&config), seams.clone(), machine).await?;
+        let log = start_log(&config, seams.clone(), machine).await?;
 
         let (exited_sender, exited) = mpsc::channel(EXITED_QUEUED);
         let (completions_sender, completions) = mpsc::unbounded_channel();
@@ -198,6 +198,22 @@ fn advertised(config: &Config, bound: SocketAddr) -> Upid {
     let ip = config.advertise_ip.unwrap_or(config.ip);
     let port = config.advertise_port.unwrap_or(bound.port());
     Upid::new("master", SocketAddrV4::new(ip, port))
+}
+
+/// Starts the log on its own runtime, where there is one: all its loops stay there.
+async fn start_log(
+    config: &Config,
+    seams: Seams,
+    machine: ReplicatedRegistry,
+) -> Result<ReplicatedLog<ReplicatedRegistry>, replicated_log::StartError> {
+    let starting = ReplicatedLog::start(log_config(config), seams, machine);
+    match &config.log_runtime {
+        None => starting.await,
+        Some(runtime) => {
+            let started = runtime.spawn(starting).await;
+            started.unwrap_or_else(|error| Err(replicated_log::StartError::Core(error.to_string())))
+        }
+    }
 }
 
 fn log_config(config: &Config) -> replicated_log::Config {
