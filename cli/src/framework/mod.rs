@@ -56,6 +56,8 @@ pub(crate) struct TaskRecord {
     pub(crate) state: TaskState,
     /// Distinct terminal updates received; more than one is a fault.
     pub(crate) terminal_updates: u32,
+    /// The end is known from an answer to RECONCILE only; the update itself is still to come.
+    end_is_an_answer: bool,
     seen: BTreeSet<Vec<u8>>,
 }
 
@@ -304,6 +306,7 @@ impl Framework {
                 accepted: false,
                 state: TaskState::TaskStaging,
                 terminal_updates: 0,
+                end_is_an_answer: false,
                 seen: BTreeSet::new(),
                 spec,
             };
@@ -377,8 +380,9 @@ impl Framework {
             return;
         }
         if task.state.is_terminal() {
-            // Without a uuid: the answer to a question asked before the end was known.
-            if status.uuid.is_some() && state.is_terminal() {
+            // Without a uuid: the answer to a question asked before the end was known. The first update behind an
+            // end that was such an answer is the same end.
+            if status.uuid.is_some() && state.is_terminal() && !std::mem::take(&mut task.end_is_an_answer) {
                 task.terminal_updates += 1;
             }
             return;
@@ -405,6 +409,7 @@ impl Framework {
         task.state = state;
         if state.is_terminal() {
             task.terminal_updates += 1;
+            task.end_is_an_answer = status.uuid.is_none();
         }
         self.happenings.push_back(Happening::Update {
             id,

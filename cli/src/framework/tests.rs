@@ -67,6 +67,7 @@ async fn launched() -> Framework {
         accepted: true,
         state: TaskState::TaskStaging,
         terminal_updates: 0,
+        end_is_an_answer: false,
         seen: BTreeSet::new(),
         spec,
     };
@@ -110,6 +111,18 @@ async fn an_update_that_comes_twice_counts_once_and_a_second_end_is_noticed() {
         "a reconciliation's answer is no further end"
     );
     framework.take(update("t", TaskState::TaskFinished, Some(3)));
+    assert_eq!(framework.tasks["t"].terminal_updates, 2);
+}
+
+#[tokio::test]
+async fn an_end_that_a_reconciliation_answered_and_its_update_are_one_end() {
+    let mut framework = launched().await;
+    framework.take(update("t", TaskState::TaskFinished, None));
+    for _ in 0..2 {
+        framework.take(update("t", TaskState::TaskFinished, Some(1)));
+    }
+    assert_eq!(framework.tasks["t"].terminal_updates, 1);
+    framework.take(update("t", TaskState::TaskFinished, Some(2)));
     assert_eq!(framework.tasks["t"].terminal_updates, 2);
 }
 
