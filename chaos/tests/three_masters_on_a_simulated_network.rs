@@ -1,6 +1,8 @@
 //! Proves that the seams hold: three masters and a framework of the real code live in one process, on simulated
 //! network and time; the leading master dies, another leads, and the framework goes on with its id.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex};

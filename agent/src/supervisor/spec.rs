@@ -63,7 +63,7 @@ pub(crate) struct ProcessSpec {
     pub(crate) shell: bool,
     /// Shell text or program.
     pub(crate) value: Option<String>,
-    /// argv of a program, argv[0] included.
+    /// argv of a program, `argv[0]` included.
     pub(crate) arguments: Vec<String>,
     /// The whole environment, in order; later entries win.
     pub(crate) environment: Vec<(String, String)>,

@@ -110,12 +110,20 @@ impl Master {
             applied: LogPosition::default(),
         };
         let published = Arc::new(ArcSwap::from_pointee(empty));
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "apply must not wait for the actor; only this leadership proposes, and proposals are limited"
+        )]
         let (feed, batches) = mpsc::unbounded_channel();
         let (announced_sender, announced) = watch::channel(0);
         let machine = ReplicatedRegistry::new(config.node_id, published.clone(), announced_sender, feed);
         let log = start_log(&config, seams.clone(), machine).await?;
 
         let (exited_sender, exited) = mpsc::channel(EXITED_QUEUED);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "one completion per proposal, and proposals are limited"
+        )]
         let (completions_sender, completions) = mpsc::unbounded_channel();
         let (mailbox_sender, mailbox) = mpsc::channel(MAILBOX);
         let context = Arc::new(Context {

@@ -248,7 +248,7 @@ impl Leadership {
 fn missing(field: &str) -> HttpResponse {
     HttpResponse::text(
         400,
-        &format!("Failed to validate scheduler::Call: Expecting '{field}' to be present"),
+        format!("Failed to validate scheduler::Call: Expecting '{field}' to be present"),
     )
 }
 

@@ -150,7 +150,7 @@ pub(crate) fn unknown_outcome() -> HttpResponse {
 
 /// Certainly not done.
 pub(crate) fn unavailable(reason: &str) -> HttpResponse {
-    HttpResponse::text(503, &format!("The call was not carried out: {reason}"))
+    HttpResponse::text(503, format!("The call was not carried out: {reason}"))
 }
 
 impl Leadership {
@@ -216,7 +216,7 @@ impl Leadership {
     pub(super) fn proposal_failed(&mut self, pending: Pending, error: &ProposeError) {
         tracing::info!(term = self.term, %error, ?pending, "a proposal failed");
         let response = || match error {
-            ProposeError::Unknown { .. } => unknown_outcome(),
+            ProposeError::Unknown => unknown_outcome(),
             _ => unavailable(&error.to_string()),
         };
         match pending {
