@@ -5,12 +5,15 @@
 //! failure. A benchmark fails only when it could not measure.
 
 pub mod disk;
+pub mod download;
 pub mod etcd;
 pub mod failover;
+pub mod filling;
 pub mod fleet;
 pub mod load;
 pub mod log_replica;
 pub mod machine;
 pub mod masters;
+pub mod prefilled;
 pub mod spread;
 pub mod table;

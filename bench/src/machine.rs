@@ -34,8 +34,17 @@ pub fn resident_bytes() -> u64 {
 
 /// Resident memory in bytes of a process, named by its number or `self`.
 pub fn resident_bytes_of(process: &str) -> u64 {
+    memory_of(process, "VmRSS:")
+}
+
+/// The most that was resident at any time.
+pub fn peak_bytes_of(process: &str) -> u64 {
+    memory_of(process, "VmHWM:")
+}
+
+fn memory_of(process: &str, what: &str) -> u64 {
     let status = read(&format!("/proc/{process}/status"));
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(what));
     let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
     kibibytes.unwrap_or(0) * 1024
 }

@@ -48,6 +48,11 @@ impl Table {
     }
 }
 
+/// Bytes for people.
+pub fn mebibytes(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / 1024.0 / 1024.0)
+}
+
 /// `met` or `not met`, for a figure that must not be above its limit.
 pub fn verdict(figure: f64, limit: f64) -> &'static str {
     if figure <= limit { "met" } else { "not met" }

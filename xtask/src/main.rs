@@ -22,7 +22,8 @@ usage: cargo xtask <verb>
   test [NAME]     every test: installs the clients it needs, builds, runs unit tests and whole clusters;
                   with NAME only the cluster test file tests/tests/NAME.rs
   clients         set up the framework clients (a Python environment under target/clients) and print where they are
-  bench [NAME]    run the benchmarks (or one of them) with release binaries and print their tables
+  bench [NAME]    run the benchmarks (or one of them) with release binaries and print their tables, with all goals at
+                  the end; --quick runs them small and short
   help            this text
 ";
 

@@ -296,6 +296,7 @@ impl Figures {
     fn print_goals(&self, variant: Variant) {
         let mut goals = Table::new(&["goal", "figure", "verdict"]);
         let mut goal = |text: &str, figure: f64, limit: f64, unit: &str| {
+            let text = &format!("{}: {text}", variant.title());
             let judged = if unit == MILLIS {
                 verdict_on_time(figure, limit)
             } else {

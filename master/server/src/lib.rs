@@ -17,4 +17,5 @@ mod version;
 
 pub use config::{Config, ConfigError};
 pub use master::{Master, StartError};
+pub use state_machine::{log_entry, logged_command};
 pub use version::{MESOS_VERSION, VERSION};

@@ -37,6 +37,16 @@ pub(crate) fn encode(id: ProposalId, command: &Command) -> Bytes {
     bytes.freeze()
 }
 
+/// The same, proposed by nobody: for programs that prepare the log of a master.
+pub fn log_entry(command: &Command) -> Bytes {
+    encode(ProposalId { term: 0, number: 0 }, command)
+}
+
+/// The encoded command in an entry of a master's log; `None` if it is none.
+pub fn logged_command(entry: &[u8]) -> Option<&[u8]> {
+    entry.get(HEADER_BYTES..)
+}
+
 /// One applied command, as the leadership that proposed it sees it.
 #[derive(Debug)]
 pub(crate) struct AppliedCommand {
