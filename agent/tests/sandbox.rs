@@ -90,6 +90,30 @@ fn whoami() -> String {
 }
 
 #[tokio::test]
+async fn the_sandbox_of_a_task_beyond_those_kept_is_removed_and_the_others_stay() {
+    let work_dir = tempfile::tempdir().unwrap();
+    let mut master = Master::start().await;
+    let _agent = AgentProcess::start_keeping(work_dir.path(), master.address, 1);
+    master.register().await;
+    let executors = work_dir
+        .path()
+        .join(format!("slaves/{AGENT}/frameworks/{FRAMEWORK}/executors"));
+    let stdout = |task: &str| {
+        let runs = std::fs::read_dir(executors.join(task).join("runs")).unwrap();
+        let sandboxes: Vec<_> = runs.map(|run| run.unwrap().path()).collect();
+        assert_eq!(sandboxes.len(), 1, "{sandboxes:?}");
+        std::fs::read_to_string(sandboxes[0].join("stdout")).unwrap()
+    };
+    for task in ["first", "second", "third"] {
+        master.run(shell(task, &format!("echo {task}")));
+        master.until(task, TaskState::TaskFinished).await;
+        assert_eq!(stdout(task), format!("{task}\n"), "the newest stays");
+    }
+    support::wait_until(|| !executors.join("first").exists() && !executors.join("second").exists()).await;
+    assert_eq!(stdout("third"), "third\n");
+}
+
+#[tokio::test]
 async fn a_task_that_runs_longer_than_allowed_is_killed_and_has_failed() {
     let work_dir = tempfile::tempdir().unwrap();
     let mut master = Master::start().await;

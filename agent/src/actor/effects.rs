@@ -10,6 +10,8 @@ use super::{Actor, Answer, ExecutorStream, OpenStream};
 use crate::AgentError;
 use crate::book::Effect;
 use crate::processes;
+use crate::store::layout::SANDBOX_LEVELS;
+use crate::store::remove_with_empty_parents;
 use crate::supervisor::spec::ProcessStatus;
 
 /// Events that may wait for a subscribed executor; one that is further behind is cut off and subscribes again.
@@ -70,11 +72,11 @@ impl Actor {
                 self.streams.remove(&container_id);
             }
             Effect::RemoveSandbox { path } => {
-                tokio::task::spawn_blocking(move || match std::fs::remove_dir_all(&path) {
-                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                        tracing::warn!(%error, path = %path.display(), "cannot remove a sandbox");
+                tokio::task::spawn_blocking(move || {
+                    if let Err(error) = remove_with_empty_parents(&path, SANDBOX_LEVELS) {
+                        let error: &dyn std::error::Error = &error;
+                        tracing::warn!(error, path = %path.display(), "cannot remove a sandbox");
                     }
-                    _ => {}
                 });
             }
         }

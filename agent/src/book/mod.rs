@@ -5,6 +5,7 @@
 //! touch sockets, files or processes itself. Start reading at `launch.rs`.
 
 mod executor_calls;
+mod garbage;
 mod kill;
 mod launch;
 mod model;

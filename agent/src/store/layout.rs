@@ -32,6 +32,9 @@ pub(crate) fn file_name(id: &str) -> String {
     name
 }
 
+/// Directories between a sandbox and the `frameworks` of its agent: framework, `executors`, executor, `runs`.
+pub(crate) const SANDBOX_LEVELS: usize = 4;
+
 /// All paths of one agent.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {

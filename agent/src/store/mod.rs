@@ -120,13 +120,26 @@ impl Changes {
     }
 }
 
+/// Attempts at a directory whose parents [`remove_with_empty_parents`] may take away meanwhile: it takes each once.
+const CREATE_ATTEMPTS: u32 = 16;
+
 /// Creates a directory with its missing parents, durably.
 pub(crate) fn create_directories(path: &Path) -> Result<(), StoreError> {
+    for _ in 1..CREATE_ATTEMPTS {
+        match create_missing(path) {
+            Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+            result => return result,
+        }
+    }
+    create_missing(path)
+}
+
+fn create_missing(path: &Path) -> Result<(), StoreError> {
     if path.is_dir() {
         return Ok(());
     }
     if let Some(parent) = path.parent() {
-        create_directories(parent)?;
+        create_missing(parent)?;
     }
     match fs::create_dir(path) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
@@ -138,6 +151,25 @@ pub(crate) fn create_directories(path: &Path) -> Result<(), StoreError> {
         Some(parent) => atomic::sync_directory(parent).map_err(StoreError::io("sync", parent)),
         None => Ok(()),
     }
+}
+
+/// Removes a directory, and of the `levels` directories above it those that it leaves empty.
+pub(crate) fn remove_with_empty_parents(path: &Path, levels: usize) -> Result<(), StoreError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(StoreError::io("remove", path)(error));
+        }
+        _ => {}
+    }
+    for parent in path.ancestors().skip(1).take(levels) {
+        match fs::remove_dir(parent) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => break,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(StoreError::io("remove", parent)(error)),
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -158,5 +190,38 @@ mod tests {
         changes.commit().unwrap();
         assert!(!root.path().join("a").exists());
         assert!(changes.is_empty());
+    }
+    #[test]
+    fn only_parents_that_are_left_empty_go_with_a_directory() {
+        let root = tempfile::tempdir().unwrap();
+        let (one, two) = (root.path().join("f/a/1"), root.path().join("f/b/2"));
+        for path in [&one, &two] {
+            create_directories(path).unwrap();
+            fs::write(path.join("stdout"), "text").unwrap();
+        }
+        remove_with_empty_parents(&one, 2).unwrap();
+        assert!(!root.path().join("f/a").exists());
+        assert!(two.join("stdout").exists());
+        remove_with_empty_parents(&one, 2).unwrap();
+        assert!(two.exists(), "what is gone already does no harm");
+        remove_with_empty_parents(&two, 1).unwrap();
+        assert!(!root.path().join("f/b").exists());
+        assert!(root.path().join("f").exists(), "as many levels as were asked for");
+    }
+
+    #[test]
+    fn a_directory_is_created_also_while_its_parents_are_being_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let (old, new) = (root.path().join("f/e/runs/old"), root.path().join("f/e/runs/new"));
+        for _ in 0..200 {
+            create_directories(&old).unwrap();
+            std::thread::scope(|scope| {
+                let removal = scope.spawn(|| remove_with_empty_parents(&old, 3));
+                create_directories(&new).unwrap();
+                removal.join().unwrap().unwrap();
+            });
+            assert!(new.is_dir());
+            fs::remove_dir(&new).unwrap();
+        }
     }
 }

@@ -59,7 +59,7 @@ pub(crate) struct ProcessSpec {
     pub(crate) version: u32,
     /// Unique name of the process, told to the agent with each notification.
     pub(crate) container_id: String,
-    /// Run `value` with `/bin/sh -c`; otherwise `value` is the program and `arguments` its argv (argv[0] included).
+    /// Run `value` with `/bin/sh -c`; otherwise `value` is the program and `arguments` its argv (`argv[0]` included).
     pub(crate) shell: bool,
     /// Shell text or program.
     pub(crate) value: Option<String>,

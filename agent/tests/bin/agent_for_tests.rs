@@ -1,4 +1,5 @@
-//! Stands in for the `mesoraft` binary: `agent-executor <dir>` and `agent <work_dir> <masters> <resources> <port>`; and for an executor: `executor`.
+//! Stands in for the `mesoraft` binary: `agent-executor <dir>` and `agent <work_dir> <masters> <resources> <port>
+//! <completed executors kept>`; and for an executor: `executor`.
 
 use std::net::Ipv4Addr;
 use std::process::ExitCode;
@@ -65,14 +66,18 @@ fn execute() -> ExitCode {
 }
 
 fn run(arguments: &[String]) -> ExitCode {
-    let [work_dir, masters, resources, port] = arguments else {
+    let [work_dir, masters, resources, port, kept] = arguments else {
         return ExitCode::from(2);
     };
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_max_level(tracing::Level::WARN)
         .init();
+    let Ok(kept) = kept.parse() else {
+        return ExitCode::from(2);
+    };
     let config = Config {
+        max_completed_executors_per_framework: kept,
         ip: Ipv4Addr::LOCALHOST,
         port: port.parse().unwrap_or(0),
         resources: resources.clone(),

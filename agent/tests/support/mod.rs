@@ -26,6 +26,9 @@ pub(crate) const STEP: Duration = Duration::from_secs(20);
 /// What the agents offer.
 const RESOURCES: &str = "cpus:4;mem:1024;disk:1000;ports:[31000-31009]";
 
+/// Completed executors kept of a framework where a test does not care.
+const KEPT: usize = 1_000;
+
 /// Id of the framework that the tests launch for.
 pub(crate) const FRAMEWORK: &str = "f-0000";
 
@@ -267,14 +270,19 @@ impl AgentProcess {
     }
 
     pub(crate) fn start_on(work_dir: &Path, master: SocketAddrV4, port: u16) -> AgentProcess {
-        AgentProcess::spawn(work_dir, &master.to_string(), RESOURCES, port)
+        AgentProcess::spawn(work_dir, &master.to_string(), RESOURCES, port, KEPT)
+    }
+
+    /// Keeps the sandboxes of the newest `kept` completed tasks only.
+    pub(crate) fn start_keeping(work_dir: &Path, master: SocketAddrV4, kept: usize) -> AgentProcess {
+        AgentProcess::spawn(work_dir, &master.to_string(), RESOURCES, 0, kept)
     }
 
     pub(crate) fn start_with(work_dir: &Path, masters: &str, resources: &str) -> AgentProcess {
-        AgentProcess::spawn(work_dir, masters, resources, 0)
+        AgentProcess::spawn(work_dir, masters, resources, 0, KEPT)
     }
 
-    fn spawn(work_dir: &Path, masters: &str, resources: &str, port: u16) -> AgentProcess {
+    fn spawn(work_dir: &Path, masters: &str, resources: &str, port: u16, kept: usize) -> AgentProcess {
         let mut child = Command::new(env!("CARGO_BIN_EXE_agent-for-tests"))
             .args([
                 "agent",
@@ -282,6 +290,7 @@ impl AgentProcess {
                 masters,
                 resources,
                 &port.to_string(),
+                &kept.to_string(),
             ])
             .stdout(Stdio::piped())
             .spawn()
