@@ -26,6 +26,8 @@ const ERROR_TIMEOUT: Duration = Duration::from_secs(2);
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// Texts of a `503` to a call that was not looked at.
 const NOT_LOOKED_AT: [&str; 2] = ["No leader elected", "Master has not finished recovery"];
+/// How a `503` begins whose call was looked at and certainly not carried out.
+const NOT_CARRIED_OUT: &str = "The call was not carried out";
 /// Largest event; offers of thousands of agents come in one.
 const EVENT_BYTES_MAX: usize = 256 << 20;
 
@@ -135,7 +137,7 @@ impl Http {
             status @ (500 | 503 | 504) => {
                 let text = error_text(response).await;
                 let reason = format!("{address} answered {status}: {text}");
-                if NOT_LOOKED_AT.contains(&text.as_str()) {
+                if is_without_effect(&text) {
                     CallOutcome::NotSent { reason }
                 } else {
                     // Also the answer to a call whose commit was not seen any more.
@@ -152,6 +154,11 @@ impl Http {
     async fn send(&self, address: &str, request: Request) -> Result<Response, HttpError> {
         Ok(self.client.request(address, request).await?)
     }
+}
+
+/// Whether the text of a `503` says that the call had no effect.
+pub(crate) fn is_without_effect(text: &str) -> bool {
+    NOT_LOOKED_AT.contains(&text) || text.starts_with(NOT_CARRIED_OUT)
 }
 
 /// Where a redirect points.

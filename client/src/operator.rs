@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::backoff::Backoff;
 use crate::encoding::Encoding;
-use crate::http::{Http, HttpError, read_body, redirect_target};
+use crate::http::{Http, HttpError, is_without_effect, read_body, redirect_target};
 use crate::leader::LeaderFinder;
 use crate::masters::MasterList;
 
@@ -304,6 +304,9 @@ impl Operator {
         Ok(match status {
             200..=299 => Attempt::Answered(Ok((master, body))),
             503 if question.repeatable => Attempt::Failed(format!("{master} answered 503")),
+            503 if is_without_effect(&String::from_utf8_lossy(&body)) => {
+                Attempt::Failed(format!("{master} answered 503"))
+            }
             _ => {
                 let text = String::from_utf8_lossy(&body).into_owned();
                 Attempt::Answered(Err(OperatorError::Refused {

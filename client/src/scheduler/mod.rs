@@ -4,7 +4,10 @@
 //! stream breaks, its heartbeats stay away or another master leads. What happens arrives in order at [`Notices`];
 //! calls go out through [`Scheduler`]. `subscription` holds the loop, `calls` the typed calls.
 //!
-//! Nothing here decides for the framework: no call is repeated, no update acknowledged, no offer declined by itself.
+//! Nothing here decides for the framework: no update is acknowledged, no offer declined by itself. A call is repeated only
+//! when it certainly was not carried out, because the master it reached does not lead any more: first the framework
+//! subscribes at the new leader, then the call goes there. Calls about offers are never repeated, since all offers died with
+//! the old leader.
 
 mod calls;
 mod subscription;
@@ -15,11 +18,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use proto::v1::scheduler::{Call, Event};
+use proto::v1::scheduler::{Call, Event, call};
 use proto::v1::{FrameworkId, FrameworkInfo, MasterInfo};
 use seams::Seams;
 use tokio::sync::{mpsc, watch};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::encoding::Encoding;
@@ -33,6 +36,17 @@ const SCHEDULER_PATH: &str = "/api/v1/scheduler";
 
 /// How long an answer is waited for after the subscription was lost: a master that steps down in order still answers.
 const ANSWER_AFTER_LOSS: Duration = Duration::from_millis(500);
+
+/// For how long a call waits for a subscription, and is repeated at the next leader. Masters hold a call as long while they
+/// elect.
+const REPEAT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often a call is tried at most: leadership moves once, rarely twice while a call is under way.
+const TRIES_MAX: u32 = 4;
+
+/// Texts by which a leader says that it did not look at a call because of the subscription it came from.
+const NOT_SUBSCRIBED: &str = "Framework is not subscribed";
+const OTHER_STREAM: &str = "didn't match the stream ID currently associated";
 
 /// What a framework wants to be to the master.
 #[derive(Clone, Debug)]
@@ -190,13 +204,57 @@ impl Scheduler {
 
     /// Sends any call but SUBSCRIBE; the framework id is filled in. When the subscription is lost meanwhile, the answer
     /// is waited for only a moment longer.
-    pub async fn call(&self, mut call: Call) -> CallOutcome {
-        let current = self.session.borrow().clone();
-        let Some(session) = current.filter(|session| !session.doubt.is_cancelled()) else {
-            return CallOutcome::NotSent {
-                reason: "not subscribed".to_owned(),
-            };
+    ///
+    /// A call that certainly was not carried out is repeated with the next subscription, for 5 s at most; without a
+    /// subscription it waits for one as long. Calls that name offers are tried once, and only while subscribed.
+    ///
+    /// Cancel safety: after a dropped future nobody knows whether the call was carried out.
+    pub async fn call(&self, call: Call) -> CallOutcome {
+        let mut outcome = CallOutcome::NotSent {
+            reason: "not subscribed".to_owned(),
         };
+        let is_repeatable = !names_offers(call.r#type());
+        let deadline = Instant::now() + if is_repeatable { REPEAT_PATIENCE } else { Duration::ZERO };
+        for _ in 0..TRIES_MAX {
+            let Some(session) = self.usable_session(deadline).await else {
+                break;
+            };
+            outcome = self.call_once(&session, call.clone()).await;
+            if !self.leaves(&session, &outcome) || !is_repeatable {
+                break;
+            }
+        }
+        outcome
+    }
+
+    /// Waits for a subscription that is not in doubt.
+    async fn usable_session(&self, deadline: Instant) -> Option<Arc<Session>> {
+        let mut sessions = self.session.clone();
+        let is_usable = |current: &Option<Arc<Session>>| current.as_ref().is_some_and(|it| !it.doubt.is_cancelled());
+        match timeout_at(deadline, sessions.wait_for(is_usable)).await {
+            Ok(Ok(session)) => session.clone(),
+            // In time there was none, or there will never be one again.
+            _ => None,
+        }
+    }
+
+    /// Whether the call had no effect because of where it was sent. If so the session is left, or has been left already.
+    fn leaves(&self, session: &Arc<Session>, outcome: &CallOutcome) -> bool {
+        match outcome {
+            CallOutcome::NotSent { .. } => {}
+            CallOutcome::Refused { text, .. } if text == NOT_SUBSCRIBED => {}
+            // Another stream is this scheduler's own, or belongs to another that has taken its place.
+            CallOutcome::Refused { text, .. } if text.contains(OTHER_STREAM) => {
+                let current = self.session.borrow();
+                return !current.as_ref().is_some_and(|current| Arc::ptr_eq(current, session));
+            }
+            _ => return false,
+        }
+        session.doubt.cancel();
+        true
+    }
+
+    async fn call_once(&self, session: &Arc<Session>, mut call: Call) -> CallOutcome {
         call.framework_id = Some(session.framework_id.clone());
         let body = self.encoding.encode(&call);
         let stream_id = session.stream_id.as_deref();
@@ -206,22 +264,26 @@ impl Scheduler {
         let mut changes = self.session.clone();
         let abandoned = async {
             // An error means that there will be no other session: the same to this call.
-            let is_other = |current: &Option<Arc<Session>>| !current.as_ref().is_some_and(|c| Arc::ptr_eq(c, &session));
+            let is_other = |current: &Option<Arc<Session>>| !current.as_ref().is_some_and(|c| Arc::ptr_eq(c, session));
             drop(changes.wait_for(is_other).await);
             sleep(ANSWER_AFTER_LOSS).await;
         };
-        let outcome = tokio::select! {
+        tokio::select! {
             biased;
             outcome = answer => outcome,
             () = abandoned => CallOutcome::Unknown { reason: format!("left {} before it answered", session.master) },
-        };
-        if let CallOutcome::NotSent { .. } = &outcome {
-            session.doubt.cancel();
         }
-        outcome
     }
 
     fn mark_torn_down(&self) {
         self.torn_down.store(true, Ordering::Release);
     }
+}
+
+/// Offers do not outlive the leader that made them.
+fn names_offers(call_type: call::Type) -> bool {
+    matches!(
+        call_type,
+        call::Type::Accept | call::Type::Decline | call::Type::AcceptInverseOffers | call::Type::DeclineInverseOffers
+    )
 }

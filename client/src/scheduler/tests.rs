@@ -88,7 +88,8 @@ async fn after_the_death_of_the_leader_the_framework_is_subscribed_again_under_i
     drop(first);
     disconnected(&mut notices).await;
     assert_eq!(scheduler.master(), None);
-    let outcome = scheduler.revive(Vec::new()).await;
+    // The offers are gone with the leader.
+    let outcome = scheduler.decline(Vec::new(), None).await;
     assert_eq!(
         outcome,
         CallOutcome::NotSent {
@@ -200,10 +201,10 @@ async fn calls_carry_stream_and_framework_id_and_their_outcome_says_what_is_know
     assert_eq!(call.framework_id.unwrap().value, "f-0000");
     assert_eq!(stream_id, Some(format!("stream-{}", leader.address())));
 
-    leader.answer_calls_with(403, "Framework is not subscribed");
+    leader.answer_calls_with(400, "Framework cannot be found");
     let refused = CallOutcome::Refused {
-        status: 403,
-        text: "Framework is not subscribed".to_owned(),
+        status: 400,
+        text: "Framework cannot be found".to_owned(),
     };
     assert_eq!(scheduler.revive(Vec::new()).await, refused);
     leader.answer_calls_with(503, "");
@@ -213,9 +214,45 @@ async fn calls_carry_stream_and_framework_id_and_their_outcome_says_what_is_know
     ));
     leader.set_leads(Leads::Other("127.0.0.1:1".to_owned()));
     assert!(matches!(
-        scheduler.revive(Vec::new()).await,
+        scheduler.decline(Vec::new(), None).await,
         CallOutcome::NotSent { .. }
     ));
+}
+
+#[tokio::test]
+async fn a_call_that_the_old_leader_sends_on_is_repeated_with_the_new_subscription() {
+    let first = FakeMaster::start(Leads::Itself).await;
+    let second = FakeMaster::start(Leads::Other(first.address())).await;
+    let (scheduler, mut notices) = start(&[&first, &second], Encoding::Protobuf);
+    assert_eq!(subscribed(&mut notices).await, (first.address(), false));
+    second.set_leads(Leads::Itself);
+    first.set_leads(Leads::Other(second.address()));
+    let task_id = TaskId { value: "t".to_owned() };
+    assert!(scheduler.kill(task_id, None, None).await.is_accepted());
+    let calls: Vec<_> = second.calls();
+    let kinds: Vec<_> = calls.iter().map(|(call, _)| call.r#type()).collect();
+    assert_eq!(kinds, [CallType::Subscribe, CallType::Kill]);
+    assert_eq!(calls[1].1, Some(format!("stream-{}", second.address())));
+}
+
+#[tokio::test]
+async fn a_leader_that_forgot_the_subscription_gets_a_new_one_and_then_the_call_only_so_often() {
+    let leader = FakeMaster::start(Leads::Itself).await;
+    let (scheduler, mut notices) = start(&[&leader], Encoding::Protobuf);
+    subscribed(&mut notices).await;
+    leader.answer_calls_with(403, "Framework is not subscribed");
+    let refused = CallOutcome::Refused {
+        status: 403,
+        text: "Framework is not subscribed".to_owned(),
+    };
+    assert_eq!(scheduler.revive(Vec::new()).await, refused);
+    let revived = |call: &CallType| *call == CallType::Revive;
+    let kinds: Vec<_> = leader.calls().iter().map(|(call, _)| call.r#type()).collect();
+    assert_eq!(kinds.iter().filter(|kind| revived(kind)).count(), 4, "{kinds:?}");
+    assert!(
+        kinds.windows(2).all(|two| !(revived(&two[0]) && revived(&two[1]))),
+        "{kinds:?}"
+    );
 }
 
 #[tokio::test]
@@ -273,7 +310,7 @@ async fn a_slow_reader_of_notices_does_not_keep_calls_at_a_dead_master() {
     let not_subscribed = CallOutcome::NotSent {
         reason: "not subscribed".to_owned(),
     };
-    let noticed = async { while scheduler.revive(Vec::new()).await != not_subscribed {} };
+    let noticed = async { while scheduler.decline(Vec::new(), None).await != not_subscribed {} };
     timeout(TEST_TIMEOUT, noticed).await.unwrap();
     loop {
         if let Notice::Subscribed {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use libprocess::{Exited, HttpResponse, Links, Message, Upid};
+use libprocess::{Exited, Links, Message, Upid};
 use master_core::command::AnnounceLeader;
 use master_core::{Command, CommandKind, Encoded, Outcome, Timestamp};
 use proto::v1::MasterInfo;
@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::leader::{self, LeaderView};
+use crate::leadership::retired::Retired;
 use crate::leadership::{Completion, Leadership, SchedulerCall, SoftState};
 use crate::metrics::Metrics;
 use crate::state_machine::{self, Batch, ProposalId, Published, ReplicatedRegistry};
@@ -96,18 +97,27 @@ enum State {
     Leading(Box<Leadership>),
 }
 
+impl State {
+    /// Whether calls are to be carried out here.
+    fn takes_calls(&self) -> bool {
+        matches!(self, State::Leading(leadership) if leadership.is_accepting())
+    }
+}
+
 /// Runs until the master stops; ends when every sender of the mailbox is gone.
 pub(crate) async fn run(context: Arc<Context>, mut inbox: Inbox) {
     let mut status = context.log.status();
     let mut state = State::Following;
+    let mut retired = Retired::default();
     let first = status.borrow_and_update().clone();
-    raft_changed(&context, &mut state, &first);
+    raft_changed(&context, &mut state, &mut retired, &first);
     let mut inputs = Vec::with_capacity(INPUTS_PER_TURN);
     loop {
-        let deadline = match &state {
+        let leading = match &state {
             State::Leading(leadership) => leadership.next_deadline(),
             _ => None,
         };
+        let deadline = leading.into_iter().chain(retired.deadline()).min();
         let timer = async {
             match deadline {
                 Some(deadline) => tokio::time::sleep_until(deadline).await,
@@ -120,30 +130,46 @@ pub(crate) async fn run(context: Arc<Context>, mut inbox: Inbox) {
         }
         tokio::select! {
             biased;
-            Some(batch) = inbox.batches.recv() => batch_applied(&context, &mut state, batch),
+            Some(batch) = inbox.batches.recv() => {
+                for command in &batch.commands {
+                    retired.applied(command.id, &command.applied.outcome);
+                }
+                batch_applied(&context, &mut state, batch);
+            }
             changed = status.changed() => {
                 if changed.is_err() {
                     return;
                 }
                 let now = status.borrow_and_update().clone();
-                raft_changed(&context, &mut state, &now);
+                raft_changed(&context, &mut state, &mut retired, &now);
             }
-            Ok(()) = inbox.announced.changed() => leader::publish(&context, matches!(state, State::Leading(_))),
+            Ok(()) = inbox.announced.changed() => leader::publish(&context, state.takes_calls()),
             Some(completion) = inbox.completions.recv() => {
-                if let State::Leading(leadership) = &mut state {
+                if let State::Leading(leadership) = &mut state
+                    && completion.id().term == leadership.term
+                {
                     leadership.completion(completion);
+                    // Before the next call is looked at: a refused leadership sends it on.
+                    leader::publish(&context, state.takes_calls());
                 } else if let (State::Announcing { term, .. }, Completion::Failed(id, error)) = (&state, &completion)
                     && *id == (ProposalId { term: *term, number: 0 })
                 {
                     tracing::info!(node_id = context.config.node_id, %error, "the announcement failed");
                     state = State::Following;
                     let now = status.borrow().clone();
-                    raft_changed(&context, &mut state, &now);
+                    raft_changed(&context, &mut state, &mut retired, &now);
+                } else {
+                    retired.completion(completion);
                 }
             }
             () = timer => {
+                let now = Instant::now();
+                if retired.deadline().is_some_and(|deadline| deadline <= now) {
+                    retired.give_up();
+                }
                 if let State::Leading(leadership) = &mut state {
-                    leadership.run_timers(Instant::now());
+                    leadership.run_timers(now);
+                    leader::publish(&context, state.takes_calls());
                 }
             }
             Some(exited) = inbox.exited.recv() => {
@@ -164,10 +190,15 @@ pub(crate) async fn run(context: Arc<Context>, mut inbox: Inbox) {
 }
 
 fn handle(state: &mut State, input: Input) {
-    let State::Leading(leadership) = state else {
+    let leading = match state {
+        State::Leading(leadership) if leadership.is_accepting() => Some(leadership),
+        _ => None,
+    };
+    let Some(leadership) = leading else {
         match input {
-            Input::Scheduler(call) => call.reply.send(HttpResponse::text(503, "No leader elected")),
-            Input::Teardown(_, reply) => reply.send(HttpResponse::text(503, "No leader elected")),
+            // They came in the moment in which leadership moved; the edge knows that already.
+            Input::Scheduler(call) => call.reply.ask_leader(),
+            Input::Teardown(_, reply) => reply.ask_leader(),
             // Agents repeat their messages to the next leader, readers are told by the dropped sender.
             Input::Message(_) | Input::StreamClosed(..) | Input::SoftState(_) => {}
         }
@@ -217,10 +248,10 @@ fn batch_applied(context: &Arc<Context>, state: &mut State, mut batch: Batch) {
     } else if let State::Leading(leadership) = state {
         leadership.batch(batch);
     }
-    leader::publish(context, matches!(state, State::Leading(_)));
+    leader::publish(context, state.takes_calls());
 }
 
-fn raft_changed(context: &Arc<Context>, state: &mut State, status: &Status) {
+fn raft_changed(context: &Arc<Context>, state: &mut State, retired: &mut Retired, status: &Status) {
     let leads = status.role == Role::Leader;
     let current_term = match state {
         State::Following => None,
@@ -229,14 +260,17 @@ fn raft_changed(context: &Arc<Context>, state: &mut State, status: &Status) {
     };
     if current_term.is_some() && (!leads || current_term != Some(status.term)) {
         tracing::info!(node_id = context.config.node_id, term = status.term, leader = ?status.leader, "no longer leading");
-        // Ends every stream cleanly and fails the callers as unknown.
+        if let State::Leading(leadership) = state {
+            retired.take_in(leadership.retire(), Instant::now());
+        }
+        // Ends every stream cleanly.
         *state = State::Following;
         context.metrics.elected(false);
     }
     if leads && matches!(state, State::Following) {
         *state = announce(context, status.term);
     }
-    leader::publish(context, matches!(state, State::Leading(_)));
+    leader::publish(context, state.takes_calls());
 }
 
 /// Proposes that this replica leads `term`: the first command of a leadership.

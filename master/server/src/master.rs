@@ -24,6 +24,13 @@ use crate::state_machine::{Published, ReplicatedRegistry};
 /// Time streams get to end cleanly when the master stops.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
+/// For how long a master that stops waits until another has announced that it leads.
+const HAND_OVER_PATIENCE: Duration = Duration::from_secs(2);
+
+/// For how long a master that has handed over still redirects: calls that its clients are about to make shall find an
+/// answer and not a closed connection.
+const LINGER: Duration = Duration::from_millis(200);
+
 /// Broken connections waiting for the actor.
 const EXITED_QUEUED: usize = 4_096;
 
@@ -194,10 +201,39 @@ impl Master {
     /// Stops this replica. With `hand_over` a follower leads before this one lets go, so that clients notice nothing
     /// but a redirect.
     pub async fn shutdown(self, hand_over: bool) {
-        self.context.log.shutdown(hand_over).await;
+        if hand_over && self.hand_over().await {
+            // The log goes last: it tells what became of calls that were on their way.
+            self.server.stop(STOP_GRACE).await;
+            self.context.log.shutdown(false).await;
+            self.actor.abort();
+            return;
+        }
+        self.context.log.shutdown(false).await;
         // The actor has seen by now, or sees below, that it no longer leads: streams have their final chunk.
         self.server.stop(STOP_GRACE).await;
         self.actor.abort();
+    }
+
+    /// Makes a follower the leader and sends this replica's clients there; `false` if it did not lead or nobody took
+    /// over.
+    async fn hand_over(&self) -> bool {
+        let node_id = self.context.config.node_id;
+        let status = self.context.log.status().borrow().clone();
+        if !status.is_leader() || status.voters.len() < 2 {
+            return false;
+        }
+        if let Err(error) = self.context.log.transfer_leadership(None).await {
+            tracing::warn!(node_id, %error, "leadership was not handed over");
+            return false;
+        }
+        let mut leader = self.context.leader.subscribe();
+        let elsewhere = leader.wait_for(|view| matches!(view, LeaderView::Elsewhere(_)));
+        if !matches!(tokio::time::timeout(HAND_OVER_PATIENCE, elsewhere).await, Ok(Ok(_))) {
+            tracing::warn!(node_id, "nobody took the leadership over in time");
+            return false;
+        }
+        tokio::time::sleep(LINGER).await;
+        true
     }
 }
 

@@ -235,6 +235,9 @@ impl Peers {
         };
         match tokio::time::timeout(timeout, asked).await {
             Ok(Ok(reply)) => Ok(reply.into_inner().log_id.map(wire::parse_log_id)),
+            Ok(Err(status)) if status.code() == tonic::Code::FailedPrecondition => {
+                Err(ReadError::NotLeader { leader: Some(leader) })
+            }
             Ok(Err(status)) => Err(ReadError::Unavailable {
                 reason: format!("leader {leader} at {address}: {}", status.message()),
             }),

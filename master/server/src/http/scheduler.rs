@@ -5,42 +5,51 @@ use proto::v1::scheduler::{Call, call};
 
 use crate::actor::{Context, Input};
 use crate::leadership::SchedulerCall;
-use crate::leadership::reply::Reply;
+use crate::leadership::reply::{Answer, Reply};
 use crate::leadership::stream::MediaType;
 
 /// Carries one call out.
-pub(super) async fn call(context: &Context, request: HttpRequest) -> HttpResponse {
-    if request.method != "POST" {
-        return HttpResponse::method_not_allowed(&["POST"], request.method);
-    }
-    let media_type = match content_type(&request) {
-        Ok(media_type) => media_type,
-        Err(response) => return response,
-    };
-    let call: Call = match decode(media_type, &request.body, "Call") {
+pub(super) async fn call(context: &Context, request: HttpRequest) -> Answer {
+    let (reply, answer) = Reply::channel();
+    let call = match checked(request, reply) {
         Ok(call) => call,
-        Err(response) => return response,
+        Err(response) => return response.into(),
     };
+    if context.mailbox.send(Input::Scheduler(Box::new(call))).await.is_err() {
+        return HttpResponse::text(503, "The master is stopping").into();
+    }
+    // Unanswered: the master stopped, or gave up waiting, while the call was on its way.
+    answer
+        .await
+        .unwrap_or_else(|_| crate::leadership::unknown_outcome().into())
+}
+
+/// The checks that need no state.
+fn checked(request: HttpRequest, reply: Reply) -> Result<SchedulerCall, HttpResponse> {
+    if request.method != "POST" {
+        return Err(HttpResponse::method_not_allowed(&["POST"], request.method));
+    }
+    let media_type = content_type(&request)?;
+    let call: Call = decode(media_type, &request.body, "Call")?;
     if let Err(text) = master_core::validate::call(&call, None) {
-        return HttpResponse::text(400, text);
+        return Err(HttpResponse::text(400, text));
     }
     let kind = match call.r#type.and_then(|number| call::Type::try_from(number).ok()) {
-        Some(call::Type::Unknown) | None => return HttpResponse::status(501),
+        Some(call::Type::Unknown) | None => return Err(HttpResponse::status(501)),
         Some(kind) => kind,
     };
     let stream_id = request.headers.get("mesos-stream-id").map(str::to_owned);
     let mut answer_type = media_type;
     if matches!(kind, call::Type::Subscribe | call::Type::ReconcileOperations) {
-        match accepted(request.headers.get("accept")) {
-            Some(media_type) => answer_type = media_type,
-            None => return not_acceptable(),
-        }
+        answer_type = accepted(request.headers.get("accept")).ok_or_else(not_acceptable)?;
     }
     if kind == call::Type::Subscribe && stream_id.is_some() {
-        return HttpResponse::text(400, "Subscribe calls should not include the 'Mesos-Stream-Id' header");
+        return Err(HttpResponse::text(
+            400,
+            "Subscribe calls should not include the 'Mesos-Stream-Id' header",
+        ));
     }
-    let (reply, answer) = Reply::channel();
-    let input = Input::Scheduler(Box::new(SchedulerCall {
+    Ok(SchedulerCall {
         call,
         kind,
         stream_id,
@@ -48,15 +57,7 @@ pub(super) async fn call(context: &Context, request: HttpRequest) -> HttpRespons
         media_type: answer_type,
         closed: request.closed,
         reply,
-    }));
-    if context.mailbox.send(input).await.is_err() {
-        return HttpResponse::text(503, "The master is stopping");
-    }
-    match answer.await {
-        Ok(response) => response,
-        // The leadership ended while the call was on its way.
-        Err(_) => crate::leadership::unknown_outcome(),
-    }
+    })
 }
 
 /// The body's media type, compared exactly as Mesos does: parameters are refused.

@@ -1,16 +1,23 @@
 //! The port's service: which actor exists, which route a request takes, and who may answer it here.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use libprocess::{HttpRequest, HttpResponse, Message, Routes, Service};
+use replicated_log::ReadError;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::unsupported::{self, Endpoint};
 use super::{legacy, metrics, operator, raft_status, redirect, scheduler};
 use crate::actor::{Context, Input};
 use crate::leader::{self, LeaderView};
-use crate::leadership::SoftState;
+use crate::leadership::reply::Answer;
+use crate::leadership::{SoftState, unavailable};
+
+/// Pause before this replica is asked again after it has answered that another leads and does not yet know who.
+const ASK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Where a request goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,19 +82,38 @@ impl Edge {
             Route::Redirect => return redirect::redirect(&self.context, &path).await,
             _ => {}
         }
-        let view = leader::known(&mut self.context.leader.subscribe(), self.context.config.follower_wait).await;
-        match view {
-            LeaderView::Unknown => HttpResponse::text(503, "No leader elected"),
-            LeaderView::Elsewhere(address) => redirect::to(&address, &path, request.query.as_deref()),
-            LeaderView::Here => self.lead(route, request).await,
+        self.ask_leader(route, &path, request).await
+    }
+
+    /// Redirects to the leader, or carries the request out when that is this replica. While nobody leads, or leadership
+    /// moves under the request, it is held for `follower_wait`: only then it is refused, and nothing has happened.
+    async fn ask_leader(&self, route: Route, path: &str, request: HttpRequest) -> HttpResponse {
+        let deadline = Instant::now() + self.context.config.follower_wait;
+        let mut leader = self.context.leader.subscribe();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match leader::known(&mut leader, left).await {
+                LeaderView::Unknown => return HttpResponse::text(503, "No leader elected"),
+                LeaderView::Elsewhere(address) => return redirect::to(&address, path, request.query.as_deref()),
+                LeaderView::Here => {}
+            }
+            if let Answer::Response(response) = self.lead(route, request.clone()).await {
+                return response;
+            }
+            if Instant::now() >= deadline {
+                return unavailable("the leader changes");
+            }
+            // Mostly the view has changed by now, and this returns at once; it never ends in error while the edge lives.
+            let changed = leader.wait_for(|view| *view != LeaderView::Here);
+            drop(tokio::time::timeout(ASK_AGAIN, changed).await);
         }
     }
 
-    async fn lead(&self, route: Route, request: HttpRequest) -> HttpResponse {
+    async fn lead(&self, route: Route, request: HttpRequest) -> Answer {
         match route {
             Route::Scheduler => scheduler::call(&self.context, request).await,
             Route::Operator => operator::call(&self.context, request).await,
-            Route::Unsupported(endpoint) => unsupported::answer(endpoint, &request),
+            Route::Unsupported(endpoint) => unsupported::answer(endpoint, &request).into(),
             Route::Teardown => legacy::teardown(&self.context, request).await,
             _ => legacy::read(&self.context, route, request).await,
         }
@@ -127,17 +153,20 @@ fn routes() -> Routes<Route> {
 }
 
 /// The soft state of the leadership, confirmed by a quorum: what a read that must be current is answered from.
-pub(super) async fn current_state(context: &Context) -> Result<SoftState, HttpResponse> {
+pub(super) async fn current_state(context: &Context) -> Result<SoftState, Answer> {
     if let Err(error) = context.log.read_barrier().await {
         tracing::info!(%error, "a read could not be confirmed");
-        return Err(HttpResponse::text(
-            503,
-            format!("This master cannot confirm that it still leads, so its state may be old: {error}"),
-        ));
+        let leads = *context.leader.borrow() == LeaderView::Here;
+        return Err(match error {
+            ReadError::Unavailable { .. } | ReadError::Fatal { .. } if leads => HttpResponse::text(
+                503,
+                "This master cannot confirm that it still leads, so its state may be old: no quorum of masters answers it",
+            )
+            .into(),
+            _ => Answer::AskLeader,
+        });
     }
-    local_state(context)
-        .await
-        .ok_or_else(|| HttpResponse::text(503, "No leader elected"))
+    local_state(context).await.ok_or(Answer::AskLeader)
 }
 
 /// The same without asking anybody: what this replica believes. `None` when it does not lead.

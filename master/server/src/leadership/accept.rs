@@ -271,7 +271,7 @@ impl Leadership {
             framework_id: pool.framework_id.clone(),
             agent_id: pool.agent_id.clone(),
             tasks: requested,
-            reply: pool.reply.clone(),
+            reply: pool.reply.for_command(),
         };
         self.propose(CommandKind::LaunchTasks(command), pending);
     }

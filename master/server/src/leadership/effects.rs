@@ -309,7 +309,7 @@ impl Leadership {
     }
 }
 
-fn rejection_text(outcome: &Outcome) -> String {
+pub(super) fn rejection_text(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Rejected(rejection) => rejection.to_string(),
         other => format!("unexpected outcome {other:?}"),

@@ -2,7 +2,7 @@
 //! dropped when it stops leading.
 //!
 //! Connections, offers, the allocator, timers and waiting callers live here and nowhere else. Dropping the value ends
-//! every event stream with its final chunk and fails the callers as unknown. Replicated facts are only read, from the
+//! every event stream with its final chunk; the callers outlive it in [`retired`] until their fate is known. Replicated facts are only read, from the
 //! registry as of the last batch; they change by proposing a command and seeing it come back in [`Leadership::batch`].
 //! What happens to a call is in the file named after it; [`effects`] is the only place that talks to agents and
 //! frameworks on behalf of a committed command.
@@ -19,6 +19,7 @@ mod proposals;
 mod reconcile;
 mod registration;
 pub(crate) mod reply;
+pub(crate) mod retired;
 pub(crate) mod soft_state;
 pub(crate) mod stream;
 mod subscribe;
@@ -26,24 +27,30 @@ mod timers;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use libprocess::{Exited, Message};
 use master_core::Registry;
 use master_core::allocator::{Allocator, AllocatorConfig, Requested};
 use master_core::ids::{AgentId, FrameworkId, OfferId, TaskId};
+use replicated_log::ProposeError;
 use tokio::time::Instant;
 
 use crate::actor::Context;
-use crate::state_machine::Batch;
+use crate::state_machine::{Batch, ProposalId};
 
 use agents::AgentConnection;
 pub(crate) use calls::SchedulerCall;
 use frameworks::FrameworkConnection;
 use offers::Offer;
 use proposals::Proposals;
-pub(crate) use proposals::{Completion, unknown_outcome};
+pub(crate) use proposals::{Completion, Pending, unavailable, unknown_outcome};
 pub(crate) use soft_state::SoftState;
 use timers::{Timer, Timers};
+
+/// For how long a leadership whose command was refused waits for its end. Meanwhile calls are held for the next leader; a
+/// leadership that lasts longer was refused in error and goes on.
+const REFUSED_MAX: Duration = Duration::from_secs(2);
 
 /// Soft state of this replica while it leads.
 #[derive(Debug)]
@@ -70,6 +77,8 @@ pub(crate) struct Leadership {
     /// Status updates on their way through the log, so that a resent one is not proposed twice.
     updating: std::collections::BTreeSet<(FrameworkId, TaskId, Vec<u8>)>,
     proposals: Proposals,
+    /// Since when the log refuses this leadership's commands: another replica leads, or is about to.
+    refused_since: Option<Instant>,
     timers: Timers,
     /// Counts registrations, disconnections and the like, so that a late timer knows it is late.
     generation: u64,
@@ -99,6 +108,7 @@ impl Leadership {
             launching: Default::default(),
             updating: Default::default(),
             proposals: Proposals::new(term),
+            refused_since: None,
             timers: Timers::default(),
             generation: 0,
             started: now,
@@ -141,9 +151,22 @@ impl Leadership {
                 Timer::SweepProposals => {
                     self.proposals.sweep(now, self.context.config.propose_timeout);
                     self.timers.at(now + proposals::SWEEP_INTERVAL, Timer::SweepProposals);
+                    if self.refused_since.is_some_and(|since| now - since >= REFUSED_MAX) {
+                        self.refused_since = None;
+                    }
                 }
             }
         }
+    }
+
+    /// Whether calls can be carried out: the log has not just refused a command because another replica shall lead.
+    pub(crate) fn is_accepting(&self) -> bool {
+        self.refused_since.is_none()
+    }
+
+    /// The callers still waiting when this leadership ends.
+    pub(crate) fn retire(&mut self) -> impl Iterator<Item = (ProposalId, Pending)> + use<> {
+        self.proposals.retire()
     }
 
     /// Takes in what was committed and applied, in log order, and performs its effects.
@@ -159,6 +182,9 @@ impl Leadership {
     pub(crate) fn completion(&mut self, completion: Completion) {
         match completion {
             Completion::Failed(id, error) => {
+                if matches!(error, ProposeError::NotLeader { .. }) {
+                    self.refused_since.get_or_insert_with(Instant::now);
+                }
                 if let Some(pending) = self.proposals.take(id) {
                     self.proposal_failed(pending, &error);
                 }

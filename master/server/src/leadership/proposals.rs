@@ -7,7 +7,7 @@ use libprocess::HttpResponse;
 use master_core::ids::{AgentId, FrameworkId, TaskId};
 use master_core::resources::Resources;
 use master_core::{Command, CommandKind, Timestamp};
-use replicated_log::ProposeError;
+use replicated_log::{ProposeError, ReadError};
 use tokio::time::Instant;
 
 use super::Leadership;
@@ -60,6 +60,15 @@ pub(crate) enum Completion {
     Confirmed(ProposalId),
 }
 
+impl Completion {
+    /// The proposal or read it is about.
+    pub(crate) fn id(&self) -> ProposalId {
+        match self {
+            Completion::Failed(id, _) | Completion::Confirmed(id) => *id,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Waiting {
     since: Instant,
@@ -104,6 +113,12 @@ impl Proposals {
 
     pub(super) fn take(&mut self, id: ProposalId) -> Option<Pending> {
         self.waiting.remove(&id).map(|waiting| waiting.pending)
+    }
+
+    /// Everything that is still waited for, when the leadership ends.
+    pub(super) fn retire(&mut self) -> impl Iterator<Item = (ProposalId, Pending)> + use<> {
+        let waiting = std::mem::take(&mut self.waiting);
+        waiting.into_iter().map(|(id, waiting)| (id, waiting.pending))
     }
 
     /// How many are under way.
@@ -201,12 +216,10 @@ impl Leadership {
         tokio::spawn(async move {
             let completion = match log.read_barrier().await {
                 Ok(_) => Completion::Confirmed(id),
-                Err(error) => Completion::Failed(
-                    id,
-                    ProposeError::Unavailable {
-                        reason: error.to_string(),
-                    },
-                ),
+                Err(error) => {
+                    tracing::info!(%error, "a read could not be confirmed");
+                    Completion::Failed(id, unconfirmed(&error))
+                }
             };
             completions.send(completion).ok();
         });
@@ -215,13 +228,22 @@ impl Leadership {
     /// Nothing came of a proposal: callers are told, resources return.
     pub(super) fn proposal_failed(&mut self, pending: Pending, error: &ProposeError) {
         tracing::info!(term = self.term, %error, ?pending, "a proposal failed");
+        let is_moving = error.is_certainly_not_proposed() && !self.is_accepting();
+        let asks_leader = is_moving || matches!(error, ProposeError::NotLeader { .. });
         let response = || match error {
-            ProposeError::Unknown => unknown_outcome(),
+            ProposeError::Unknown | ProposeError::Fatal { .. } => unknown_outcome(),
             _ => unavailable(&error.to_string()),
         };
+        let answer = |reply: Reply| {
+            if asks_leader {
+                reply.ask_leader();
+            } else {
+                reply.send(response());
+            }
+        };
         match pending {
-            Pending::Subscribe(subscription) => subscription.reply.send(response()),
-            Pending::Call(reply) | Pending::Updated(reply) | Pending::Reconcile(_, _, reply) => reply.send(response()),
+            Pending::Subscribe(subscription) => answer(subscription.reply),
+            Pending::Call(reply) | Pending::Updated(reply) | Pending::Reconcile(_, _, reply) => answer(reply),
             Pending::Launch {
                 framework_id,
                 agent_id,
@@ -233,7 +255,11 @@ impl Leadership {
                     // Unknown: the launch may still be applied, then the allocator learns it from the outcome.
                     self.recover_offered(&framework_id, &agent_id, &resources, None);
                 }
-                reply.fail(response());
+                if asks_leader {
+                    reply.ask_leader();
+                } else {
+                    reply.fail(response());
+                }
             }
             Pending::Register { pid } => {
                 // The agent retries.
@@ -249,6 +275,16 @@ impl Leadership {
             }
             Pending::Nobody => {}
         }
+    }
+}
+
+/// A read that was not confirmed, in words of this master. It changed nothing in any case.
+fn unconfirmed(error: &ReadError) -> ProposeError {
+    match error {
+        ReadError::NotLeader { leader } => ProposeError::NotLeader { leader: *leader },
+        ReadError::Unavailable { .. } | ReadError::Fatal { .. } => ProposeError::Unavailable {
+            reason: "no quorum of masters confirms that this one leads".to_owned(),
+        },
     }
 }
 

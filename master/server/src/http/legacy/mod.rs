@@ -29,7 +29,7 @@ use super::view::View;
 use super::{flags as flag_texts, version_info};
 use crate::actor::{Context, Input};
 use crate::leadership::SoftState;
-use crate::leadership::reply::Reply;
+use crate::leadership::reply::{Answer, Reply};
 
 struct Version(VersionInfo);
 
@@ -79,22 +79,22 @@ pub(super) async fn offer_constraints_debug(context: &Context, request: &HttpReq
 }
 
 /// `/teardown`: `frameworkId=…` in the body.
-pub(super) async fn teardown(context: &Context, request: HttpRequest) -> HttpResponse {
+pub(super) async fn teardown(context: &Context, request: HttpRequest) -> Answer {
     if request.method != "POST" {
-        return HttpResponse::method_not_allowed(&["POST"], request.method);
+        return HttpResponse::method_not_allowed(&["POST"], request.method).into();
     }
     let parameters = match decode_query(&String::from_utf8_lossy(&request.body)) {
         Ok(parameters) => parameters,
-        Err(problem) => return HttpResponse::text(400, format!("Unable to decode query string: {problem}")),
+        Err(problem) => return HttpResponse::text(400, format!("Unable to decode query string: {problem}")).into(),
     };
     let Some(framework_id) = parameters.get("frameworkId") else {
-        return HttpResponse::text(400, "Missing 'frameworkId' query parameter in the request body");
+        return HttpResponse::text(400, "Missing 'frameworkId' query parameter in the request body").into();
     };
     operator_teardown(context, FrameworkId::from(framework_id.as_str())).await
 }
 
 /// Removes a framework on an operator's behalf: `200`, or why not.
-pub(super) async fn operator_teardown(context: &Context, framework_id: FrameworkId) -> HttpResponse {
+pub(super) async fn operator_teardown(context: &Context, framework_id: FrameworkId) -> Answer {
     let (reply, answer) = Reply::channel();
     if context
         .mailbox
@@ -102,20 +102,20 @@ pub(super) async fn operator_teardown(context: &Context, framework_id: Framework
         .await
         .is_err()
     {
-        return HttpResponse::text(503, "The master is stopping");
+        return HttpResponse::text(503, "The master is stopping").into();
     }
     match answer.await {
-        Ok(response) if response.status == 202 => HttpResponse::new(200),
-        Ok(response) => response,
-        Err(_) => crate::leadership::unknown_outcome(),
+        Ok(Answer::Response(response)) if response.status == 202 => HttpResponse::new(200).into(),
+        Ok(answer) => answer,
+        Err(_) => crate::leadership::unknown_outcome().into(),
     }
 }
 
 /// Reads of the leader.
-pub(super) async fn read(context: &Context, route: Route, request: HttpRequest) -> HttpResponse {
+pub(super) async fn read(context: &Context, route: Route, request: HttpRequest) -> Answer {
     let state = match current_state(context).await {
         Ok(state) => state,
-        Err(response) => return response,
+        Err(answer) => return answer,
     };
     let process = state::Process {
         version: version_info::version_info(),
@@ -124,7 +124,7 @@ pub(super) async fn read(context: &Context, route: Route, request: HttpRequest) 
         start_time: context.started_at as f64 / 1e6,
     };
     let parameters = parameters(&request);
-    encode(move || body(route, &state, &process, &parameters)).await
+    encode(move || body(route, &state, &process, &parameters)).await.into()
 }
 
 /// The answer of one read endpoint.

@@ -19,16 +19,17 @@ use super::unsupported::not_yet;
 use super::view::View;
 use super::{answer, flags, metrics, version_info};
 use crate::actor::Context;
+use crate::leadership::reply::Answer;
 use crate::leadership::stream::MediaType;
 
 /// Carries one call out.
-pub(super) async fn call(context: &Context, request: HttpRequest) -> HttpResponse {
+pub(super) async fn call(context: &Context, request: HttpRequest) -> Answer {
     let (call, kind, media_type) = match checked(&request) {
         Ok(checked) => checked,
-        Err(response) => return response,
+        Err(response) => return response.into(),
     };
     if let Some(small) = small_answer(context, kind) {
-        return respond(media_type, &small);
+        return respond(media_type, &small).into();
     }
     match kind {
         call::Type::GetState
@@ -43,18 +44,18 @@ pub(super) async fn call(context: &Context, request: HttpRequest) -> HttpRespons
                 get_metrics: Some(response::GetMetrics { metrics }),
                 ..typed(response::Type::GetMetrics)
             };
-            respond(media_type, &answer)
+            respond(media_type, &answer).into()
         }
         call::Type::GetMaster => match master(context).await {
-            Ok(answer) => respond(media_type, &answer),
-            Err(response) => response,
+            Ok(answer) => respond(media_type, &answer).into(),
+            Err(answer) => answer,
         },
         call::Type::Teardown => {
             let framework_id = call.teardown.map(|teardown| FrameworkId::from(&teardown.framework_id));
             operator_teardown(context, framework_id.unwrap_or_else(|| FrameworkId::from(""))).await
         }
-        call::Type::Unknown => HttpResponse::status(501),
-        other => not_yet(other.as_str_name()),
+        call::Type::Unknown => HttpResponse::status(501).into(),
+        other => not_yet(other.as_str_name()).into(),
     }
 }
 
@@ -139,7 +140,7 @@ fn small_answer(context: &Context, kind: call::Type) -> Option<Response> {
     })
 }
 
-async fn master(context: &Context) -> Result<Response, HttpResponse> {
+async fn master(context: &Context) -> Result<Response, Answer> {
     let state = current_state(context).await?;
     let get_master = response::GetMaster {
         master_info: Some(state.master_info),
@@ -152,16 +153,17 @@ async fn master(context: &Context) -> Result<Response, HttpResponse> {
     })
 }
 
-async fn read(context: &Context, kind: call::Type, media_type: MediaType) -> HttpResponse {
+async fn read(context: &Context, kind: call::Type, media_type: MediaType) -> Answer {
     let state = match current_state(context).await {
         Ok(state) => state,
-        Err(response) => return response,
+        Err(answer) => return answer,
     };
     answer::encode(move || match reads::body(kind, media_type, &View::new(&state)) {
         Some(body) => HttpResponse::with_body(200, media_type.as_str(), body),
         None => not_yet(kind.as_str_name()),
     })
     .await
+    .into()
 }
 
 #[cfg(test)]
