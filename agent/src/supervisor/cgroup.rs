@@ -91,3 +91,55 @@ impl Cgroup {
         fs::remove_dir(&self.path)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Plain files stand in for the kernel's: what is written where. `agent/tests/cgroups.rs` uses a real hierarchy.
+
+    #[test]
+    fn controllers_that_are_offered_are_enabled_for_the_groups_of_the_agent() {
+        let mount = tempfile::tempdir().unwrap();
+        fs::write(mount.path().join("cgroup.controllers"), "cpuset cpu io\n").unwrap();
+        let root = prepare(mount.path(), "5051").unwrap();
+        assert_eq!(root, mount.path().join("mesoraft-agent-5051"));
+        for directory in [mount.path(), &root] {
+            let enabled = fs::read_to_string(directory.join("cgroup.subtree_control")).unwrap();
+            assert_eq!(enabled, "+cpu");
+        }
+    }
+
+    #[test]
+    fn a_host_without_a_useful_hierarchy_is_told_why() {
+        let mount = tempfile::tempdir().unwrap();
+        let error = prepare(mount.path(), "5051").unwrap_err();
+        assert!(error.contains("is not a cgroup v2 hierarchy"), "{error}");
+        fs::write(mount.path().join("cgroup.controllers"), "hugetlb\n").unwrap();
+        let error = prepare(mount.path(), "5051").unwrap_err();
+        assert!(error.contains("offers none of the controllers"), "{error}");
+    }
+
+    #[test]
+    fn limits_that_are_given_are_set_and_no_others() {
+        let root = tempfile::tempdir().unwrap();
+        let spec = CgroupSpec {
+            path: root.path().join("task"),
+            memory_bytes: Some(1 << 25),
+            cpu_weight: None,
+            pids_max: Some(100),
+        };
+        let cgroup = Cgroup::create(&spec).unwrap();
+        let read = |name: &str| fs::read_to_string(spec.path.join(name)).ok();
+        assert_eq!(read("memory.max").as_deref(), Some("33554432"));
+        assert_eq!(read("pids.max").as_deref(), Some("100"));
+        assert_eq!(read("cpu.weight"), None);
+        for (events, expected) in [
+            ("max 3\noom 1\noom_kill 0\n", false),
+            ("max 3\noom 1\noom_kill 1\n", true),
+        ] {
+            fs::write(spec.path.join("memory.events"), events).unwrap();
+            assert_eq!(cgroup.memory_limit_reached(), expected, "{events}");
+        }
+    }
+}
