@@ -179,7 +179,10 @@ async fn a_hand_over_leaves_no_proposal_of_unknown_fate() {
         log.transfer_leadership(Some(to)).await.unwrap();
         for writer in writers {
             let (count, error) = writer.await.unwrap();
-            assert_eq!(error, ProposeError::NotLeader { leader: Some(to) });
+            // Between the vote for the next leader and its first message nobody is known to lead.
+            let certain =
+                matches!(error, ProposeError::NotLeader { leader } if leader.is_none_or(|leader| leader == to));
+            assert!(certain, "{error}");
             applied += count;
             refused += 1;
         }
