@@ -110,6 +110,8 @@ impl Report {
         let voters = voters.unwrap_or(replicas.len()) as u64;
         let present = replicas.iter().filter(|replica| replica.takes_part()).count() as u64;
         let quorum = voters / 2 + 1;
+        // One that lost its majority goes on calling itself leader, but has nothing left to decide.
+        let leader = leader.filter(|_| fleet.is_ok() || present >= quorum);
         let mut problems = problems(&replicas, leader.as_ref());
         if leader.is_none() {
             problems.insert(
@@ -321,6 +323,17 @@ mod tests {
         let report = Report::new(vec![absent("a:1"), absent("b:1")], Err("no".to_owned()));
         assert_eq!(report.exit_code(), 2);
         assert!(report.problems[0].starts_with("nobody leads: 0 of 2 masters answer"));
+    }
+
+    #[test]
+    fn a_leader_that_lost_its_majority_and_answers_nothing_does_not_count() {
+        let replicas = || vec![replica(1, "leader", 100), absent("b:1"), absent("c:1")];
+        let report = Report::new(replicas(), Err("503".to_owned()));
+        assert_eq!((report.exit_code(), report.leader.as_deref()), (2, None));
+        assert!(report.problems[0].starts_with("nobody leads: 1 of 3 masters answer, 2 are needed"));
+        // Another member that was not named answers the leader, or it could not have answered.
+        let report = Report::new(replicas(), Ok(Fleet::default()));
+        assert_eq!((report.exit_code(), report.leader.as_deref()), (1, Some("a:1")));
     }
 
     #[test]
