@@ -1,4 +1,4 @@
-//! ExecutorInfo: alone, and against the executor of the same id that already runs.
+//! ExecutorInfo: alone, and against the executor of the same id that already runs or is about to.
 
 use super::command::command;
 use super::container::container;
@@ -8,6 +8,7 @@ use crate::ids::{AgentId, ExecutorId, FrameworkId};
 use crate::registry::Registry;
 use crate::resources::Resources;
 use proto::v1::{self, container_info, executor_info};
+use std::collections::BTreeMap;
 
 /// Whose executor it is, and where.
 #[derive(Clone, Copy)]
@@ -15,18 +16,31 @@ pub(super) struct Place<'a> {
     pub(super) registry: &'a Registry,
     pub(super) framework_id: &'a FrameworkId,
     pub(super) agent_id: &'a AgentId,
+    pub(super) starting: &'a StartingExecutors,
+}
+
+/// Executors that earlier tasks of the same ACCEPT bring along. They are on no books yet, but for the tasks that follow
+/// they are there: their resources are taken once, and their description may not change.
+#[derive(Clone, Debug, Default)]
+pub struct StartingExecutors(BTreeMap<ExecutorId, v1::ExecutorInfo>);
+
+impl StartingExecutors {
+    /// Notes the executor of a task or group that passed validation; of several equal ones the first counts.
+    pub fn add(&mut self, executor: &v1::ExecutorInfo) {
+        let id = ExecutorId::from(&executor.executor_id);
+        self.0.entry(id).or_insert_with(|| executor.clone());
+    }
 }
 
 impl Place<'_> {
-    /// The executor of this id that the agent already runs, as it was launched.
-    pub(super) fn running(&self, executor: &v1::ExecutorInfo) -> Option<v1::ExecutorInfo> {
+    /// The executor of this id that the agent already runs or is about to, as it is launched.
+    pub(super) fn existing(&self, executor: &v1::ExecutorInfo) -> Option<v1::ExecutorInfo> {
         let id = ExecutorId::from(&executor.executor_id);
+        let running = self.registry.executor(self.agent_id, self.framework_id, &id);
         // What the registry stores was encoded from this type; undecodable would be as good as none.
-        self.registry
-            .executor(self.agent_id, self.framework_id, &id)?
-            .info
-            .decode()
-            .ok()
+        running
+            .and_then(|running| running.info.decode().ok())
+            .or_else(|| self.starting.0.get(&id).cloned())
     }
 }
 
@@ -128,8 +142,8 @@ fn common(executor: &v1::ExecutorInfo, place: Place<'_>) -> Result<Resources, St
             return Err("The 'share_cgroups' field cannot be set to 'true' on executor containers".into());
         }
     }
-    if let Some(running) = place.running(executor) {
-        same_as_running(executor, &running)?;
+    if let Some(existing) = place.existing(executor) {
+        same_as_existing(executor, &existing)?;
     }
     Ok(resources)
 }
@@ -145,8 +159,8 @@ pub(super) fn is_same(a: &v1::ExecutorInfo, b: &v1::ExecutorInfo) -> bool {
     bare(a) == bare(b) && resources(a) == resources(b)
 }
 
-fn same_as_running(new: &v1::ExecutorInfo, running: &v1::ExecutorInfo) -> Result<(), String> {
-    if is_same(new, running) {
+fn same_as_existing(new: &v1::ExecutorInfo, existing: &v1::ExecutorInfo) -> Result<(), String> {
+    if is_same(new, existing) {
         return Ok(());
     }
     let line = "-".repeat(60);
@@ -155,7 +169,7 @@ fn same_as_running(new: &v1::ExecutorInfo, running: &v1::ExecutorInfo) -> Result
     Err(format!(
         "ExecutorInfo is not compatible with existing ExecutorInfo with same ExecutorID.\n{line}\n\
          Existing ExecutorInfo:\n{}\n{line}\nExecutorInfo:\n{}\n{line}\n",
-        text(running),
+        text(existing),
         text(new)
     ))
 }

@@ -1,6 +1,6 @@
 //! LAUNCH: one task after the other, each on what the previous ones left of the offers.
 
-use super::executor::{self, Place};
+use super::executor::{self, Place, StartingExecutors};
 use super::task::{share_cgroups, task};
 use super::task_resources::{json, overlap};
 use super::{Refusal, id_text};
@@ -25,7 +25,7 @@ pub(super) fn resource_formats(info: &TaskInfo) -> Result<(), String> {
 }
 
 /// Checks one task against what is left of the accepted offers; returns what it takes of that: its own resources and those
-/// of its executor, if that does not run yet. Expects the allocation role filled in on every resource.
+/// of its executor, if that neither runs nor is `starting` in the same ACCEPT. Expects the allocation role filled in on every resource.
 ///
 /// # Errors
 /// What the TASK_ERROR update says.
@@ -33,6 +33,7 @@ pub fn launch(
     registry: &Registry,
     framework_id: &FrameworkId,
     agent_id: &AgentId,
+    starting: &StartingExecutors,
     available: &Resources,
     info: &TaskInfo,
 ) -> Result<Resources, Refusal> {
@@ -40,6 +41,7 @@ pub fn launch(
         registry,
         framework_id,
         agent_id,
+        starting,
     };
     checked(place, available, info).map_err(Refusal::task)
 }
@@ -60,7 +62,7 @@ fn checked(place: Place<'_>, available: &Resources, info: &TaskInfo) -> Result<R
                 json(&executor.resources)
             ));
         }
-        if place.running(executor).is_none() {
+        if place.existing(executor).is_none() {
             total.add(&resources);
         }
     }

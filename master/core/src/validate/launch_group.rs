@@ -1,7 +1,7 @@
 //! LAUNCH_GROUP: all of its tasks or none.
 
 use super::Refusal;
-use super::executor::{self, Place};
+use super::executor::{self, Place, StartingExecutors};
 use super::launch::resource_formats;
 use super::task::{share_cgroups, task};
 use crate::ids::{AgentId, FrameworkId};
@@ -31,7 +31,7 @@ pub fn launch_group_format(executor: &ExecutorInfo, group: &TaskGroupInfo) -> Re
 }
 
 /// Checks a task group against what is left of the accepted offers; returns what it takes of that: the resources of all
-/// tasks, and of the executor if that does not run yet. Expects the allocation role filled in on every resource; a task without an
+/// tasks, and of the executor if that neither runs nor is `starting` in the same ACCEPT. Expects the allocation role filled in on every resource; a task without an
 /// executor is taken to have the group's.
 ///
 /// # Errors
@@ -40,6 +40,7 @@ pub fn launch_group(
     registry: &Registry,
     framework_id: &FrameworkId,
     agent_id: &AgentId,
+    starting: &StartingExecutors,
     available: &Resources,
     executor: &ExecutorInfo,
     group: &TaskGroupInfo,
@@ -48,6 +49,7 @@ pub fn launch_group(
         registry,
         framework_id,
         agent_id,
+        starting,
     };
     checked(place, available, executor, group).map_err(Refusal::group)
 }
@@ -82,7 +84,7 @@ fn checked(
     executor::of_group(executor, place)?;
     least_resources(executor, &of_executor)?;
     same_sharing(executor, group, place)?;
-    if place.running(executor).is_none() {
+    if place.existing(executor).is_none() {
         total.add(&of_executor);
     }
     if !available.contains(&total) {

@@ -26,6 +26,7 @@ mod update_framework;
 
 pub use agents::{MINIMUM_AGENT_VERSION, register_agent, reregister_agent};
 pub use call::call;
+pub use executor::StartingExecutors;
 pub use id::id_text;
 pub use launch::{launch, launch_format};
 pub use launch_group::{launch_group, launch_group_format};

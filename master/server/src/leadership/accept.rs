@@ -29,6 +29,7 @@ struct Pool {
     agent_id: AgentId,
     role: String,
     available: Resources,
+    starting: validate::StartingExecutors,
     reply: SharedReply,
 }
 
@@ -61,6 +62,7 @@ impl Leadership {
             agent_id: first.agent_id.clone(),
             role: first.role.clone(),
             available,
+            starting: validate::StartingExecutors::default(),
             reply: SharedReply::new(reply),
         };
         if !self.agents.get(&pool.agent_id).is_some_and(|agent| agent.connected) {
@@ -168,6 +170,7 @@ impl Leadership {
                         &self.registry,
                         &pool.framework_id,
                         &pool.agent_id,
+                        &pool.starting,
                         &pool.available,
                         &task,
                     )
@@ -181,6 +184,9 @@ impl Leadership {
                 }
             };
             pool.available.take_available(&used);
+            if let Some(executor) = &task.executor {
+                pool.starting.add(executor);
+            }
             self.launching.insert((pool.framework_id.clone(), task_id.clone()));
             requested.push((task_id, used));
             valid.push(Encoded::new(&task));
@@ -216,6 +222,7 @@ impl Leadership {
                     &self.registry,
                     &pool.framework_id,
                     &pool.agent_id,
+                    &pool.starting,
                     &pool.available,
                     &executor,
                     &task_group,
@@ -235,6 +242,7 @@ impl Leadership {
             return;
         }
         pool.available.take_available(&used);
+        pool.starting.add(&executor);
         // The whole group stands or falls together, so that its sum is booked on the first task.
         let mut requested = Vec::new();
         for (position, task) in task_group.tasks.iter().enumerate() {

@@ -10,6 +10,7 @@ fn checked(fixture: &Fixture, executor: &ExecutorInfo, tasks: Vec<TaskInfo>) -> 
         &fixture.registry,
         &fixture.framework,
         &fixture.agent,
+        &StartingExecutors::default(),
         &fixture.offered,
         executor,
         &group,
@@ -176,4 +177,37 @@ fn an_empty_group_takes_its_executor_only() {
     let fixture = Fixture::new();
     let used = checked(&fixture, &fixture.executor(""), Vec::new()).unwrap();
     assert_eq!(used.scalar("cpus"), 100);
+}
+
+#[test]
+fn a_second_group_of_an_executor_takes_only_what_its_tasks_take() {
+    let fixture = Fixture::new();
+    let executor = fixture.executor("");
+    let mut starting = StartingExecutors::default();
+    starting.add(&executor);
+    let group = TaskGroupInfo {
+        tasks: vec![fixture.task("")],
+    };
+    let checked = |executor: &ExecutorInfo| {
+        launch_group(
+            &fixture.registry,
+            &fixture.framework,
+            &fixture.agent,
+            &starting,
+            &fixture.offered,
+            executor,
+            &group,
+        )
+    };
+    assert_eq!(
+        checked(&executor).unwrap().to_string(),
+        "cpus(allocated: *):0.1; mem(allocated: *):32"
+    );
+    let mut changed = executor.clone();
+    changed.name = Some("another".into());
+    let message = checked(&changed).unwrap_err().message;
+    assert!(
+        message.starts_with("ExecutorInfo is not compatible with existing ExecutorInfo"),
+        "{message}"
+    );
 }

@@ -10,6 +10,7 @@ fn refused(fixture: &Fixture, changes: &str, text: &str) {
         &fixture.registry,
         &fixture.framework,
         &fixture.agent,
+        &StartingExecutors::default(),
         &fixture.offered,
         &task,
     );
@@ -31,6 +32,7 @@ fn accepted(fixture: &Fixture, changes: &str) {
         &fixture.registry,
         &fixture.framework,
         &fixture.agent,
+        &StartingExecutors::default(),
         &fixture.offered,
         &task,
     );
@@ -44,6 +46,7 @@ fn tasks_that_mesos_launches_are_accepted() {
         &fixture.registry,
         &fixture.framework,
         &fixture.agent,
+        &StartingExecutors::default(),
         &fixture.offered,
         &fixture.task(""),
     );
@@ -383,6 +386,7 @@ fn ports_of_a_task_and_its_executor_must_not_overlap() {
         &fixture.registry,
         &fixture.framework,
         &fixture.agent,
+        &StartingExecutors::default(),
         &fixture.offered,
         &fixture.task(&changes),
     );
@@ -408,6 +412,7 @@ fn a_running_executor_is_used_again_only_as_it_is() {
         &fixture.registry,
         &fixture.framework,
         &fixture.agent,
+        &StartingExecutors::default(),
         &fixture.offered,
         &task,
     )
@@ -422,6 +427,7 @@ fn a_running_executor_is_used_again_only_as_it_is() {
         &fixture.registry,
         &fixture.framework,
         &fixture.agent,
+        &StartingExecutors::default(),
         &fixture.offered,
         &task,
     )
@@ -434,6 +440,46 @@ fn a_running_executor_is_used_again_only_as_it_is() {
         "{message}"
     );
     assert!(message.contains(&format!("\n{line}\nExecutorInfo:\n")) && message.ends_with(&format!("\n{line}\n")));
+}
+
+#[test]
+fn tasks_that_bring_the_same_executor_take_its_resources_once() {
+    let fixture = Fixture::new();
+    let mut starting = StartingExecutors::default();
+    let mut left = Resources::parse_flag("cpus:1.2;mem:96", "*").unwrap().allocated_to("*");
+    let mut launch = |id: &str, executor: &str| {
+        let id = format!(r#""task_id":{{"value":"{id}"}}"#);
+        let task = fixture.task(&format!("{},{id}", with_executor(executor)));
+        let used = launch(
+            &fixture.registry,
+            &fixture.framework,
+            &fixture.agent,
+            &starting,
+            &left,
+            &task,
+        )?;
+        left.take_available(&used);
+        starting.add(task.executor.as_ref().unwrap());
+        Ok(used.scalar("cpus"))
+    };
+    let cpus = |cpus: &str| format!(r#""resources":[CPUS({cpus})]"#);
+    assert_eq!(launch("a", &cpus("1")), Ok(1_100));
+    assert_eq!(launch("b", &cpus("1")), Ok(100));
+    let Err(Refusal { message, .. }) = launch("c", &cpus("0")) else {
+        panic!("another executor under the same id")
+    };
+    let start = "ExecutorInfo is not compatible with existing ExecutorInfo with same ExecutorID.\n";
+    assert!(message.starts_with(start), "{message}");
+    // A refused task does not take the place of what is starting.
+    let Err(Refusal { message, .. }) = launch("d", &cpus("1")) else {
+        panic!("nothing is left")
+    };
+    assert!(
+        message.starts_with("Total resources cpus(allocated: *):0.1;"),
+        "{message}"
+    );
+    let other = r#""executor_id":{"value":"other"},"resources":[]"#;
+    assert!(launch("e", other).is_err_and(|refusal| refusal.message.starts_with("Total resources")));
 }
 
 #[test]
