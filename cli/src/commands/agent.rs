@@ -11,8 +11,7 @@ use seams::Seams;
 use tracing::info;
 
 use crate::duration::MesosDuration;
-use crate::logging::{self, LogFlags};
-use crate::process;
+use crate::logging::LogFlags;
 use crate::shutdown::StopSignals;
 
 /// Flags of an agent. Flags that Mesos has too keep their names; every flag is also read from the environment
@@ -190,17 +189,14 @@ struct HistoryFlags {
 
 /// Runs the agent until SIGTERM or SIGINT. Its tasks go on running; the next agent with this work directory finds them.
 pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
-    logging::start(&args.log)?;
-    process::die_with_local()?;
-    let config = args.into_config()?;
-    config.validate()?;
-    let runtime = super::runtime()?;
-    let result = runtime.block_on(serve(config));
-    runtime.shutdown_background();
-    result.map(|()| ExitCode::SUCCESS)
+    super::run_member(&args.log.clone(), || {
+        let config = args.into_config()?;
+        config.validate()?;
+        Ok(serve(config))
+    })
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let mut stop = StopSignals::catch()?;
     let agent = Agent::start(config, Seams::real())
         .await
@@ -210,7 +206,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         let signal = stop.next().await;
         info!(signal, "stopping; tasks go on");
     };
-    agent.run_until(stopped).await.context("the agent cannot go on")
+    agent.run_until(stopped).await.context("the agent cannot go on")?;
+    Ok(ExitCode::SUCCESS)
 }
 
 impl Args {

@@ -11,9 +11,9 @@ use seams::Seams;
 use tracing::info;
 
 use crate::duration::MesosDuration;
-use crate::logging::{self, LogFlags};
+use crate::logging::LogFlags;
+use crate::output;
 use crate::shutdown::StopSignals;
-use crate::{output, process};
 
 /// Threads of the replicated log: one for the core and what it applies, one for the network.
 const LOG_THREADS: usize = 2;
@@ -220,16 +220,14 @@ struct RaftFlags {
 
 /// Runs the replica until SIGTERM or SIGINT (it hands leadership over and exits with 0) or a fatal error.
 pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
-    logging::start(&args.log)?;
-    process::die_with_local()?;
-    let mut config = args.into_config()?;
-    config.validate()?;
     let log_runtime = log_runtime()?;
-    config.log_runtime = Some(log_runtime.handle().clone());
-    let runtime = super::runtime()?;
-    let code = runtime.block_on(serve(config));
-    // Answers still on their way to slow readers do not hold the process up.
-    runtime.shutdown_background();
+    let log_threads = log_runtime.handle().clone();
+    let code = super::run_member(&args.log.clone(), || {
+        let mut config = args.into_config()?;
+        config.validate()?;
+        config.log_runtime = Some(log_threads);
+        Ok(serve(config))
+    });
     log_runtime.shutdown_background();
     code
 }

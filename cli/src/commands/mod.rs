@@ -8,8 +8,13 @@ pub(crate) mod members;
 pub(crate) mod run;
 pub(crate) mod status;
 
+use std::process::ExitCode;
+
 use anyhow::Context;
 use tokio::runtime::Runtime;
+
+use crate::logging::{self, LogFlags};
+use crate::process;
 
 /// The runtime every subcommand runs on, one thread per processor.
 fn runtime() -> anyhow::Result<Runtime> {
@@ -17,6 +22,22 @@ fn runtime() -> anyhow::Result<Runtime> {
         .enable_all()
         .build()
         .context("cannot start the runtime")
+}
+
+/// Runs a member of a cluster, a master or an agent, to its end: `prepare` checks the flags and says what is to run.
+/// It logs as its flags say, and dies with the local cluster that started it, if one did.
+fn run_member<F>(log: &LogFlags, prepare: impl FnOnce() -> anyhow::Result<F>) -> anyhow::Result<ExitCode>
+where
+    F: Future<Output = anyhow::Result<ExitCode>>,
+{
+    logging::start(log)?;
+    process::die_with_local()?;
+    let member = prepare()?;
+    let runtime = runtime()?;
+    let code = runtime.block_on(member);
+    // Answers still on their way to slow readers do not hold the process up.
+    runtime.shutdown_background();
+    code
 }
 
 /// Whether a text is `<host>:<port>`.
