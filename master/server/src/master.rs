@@ -176,6 +176,12 @@ impl Master {
         self.server.local_addr()
     }
 
+    /// What its leaderships share.
+    #[cfg(test)]
+    pub(crate) fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
     /// Raft's state of this replica.
     pub fn status(&self) -> watch::Receiver<Status> {
         self.context.log.status()

@@ -55,3 +55,6 @@ impl Leadership {
         self.send_to_pid(pid, &PingSlaveMessage { connected: false });
     }
 }
+
+#[cfg(test)]
+mod tests;
