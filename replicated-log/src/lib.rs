@@ -20,6 +20,7 @@ mod batcher;
 mod codec;
 mod compaction;
 mod config;
+mod contact;
 mod durable;
 mod error;
 mod founding;

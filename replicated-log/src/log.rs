@@ -96,8 +96,13 @@ impl<S: StateMachine> ReplicatedLog<S> {
             .await
             .map_err(|error| StartError::Core(error.to_string()))?;
 
-        let (status_sender, status_loop) =
-            status_loop::status_loop(&config, raft.clone(), opened.store.clone(), stop.clone());
+        let (status_sender, status_loop) = status_loop::status_loop(
+            &config,
+            raft.clone(),
+            opened.store.clone(),
+            peers.contact(),
+            stop.clone(),
+        );
         let status = status_sender.subscribe();
         peers.watch_status(status.clone());
         running.spawn(stop.clone().run_until_cancelled_owned(status_loop));

@@ -29,7 +29,8 @@ pub struct Status {
     pub term: u64,
     /// This replica's role.
     pub role: Role,
-    /// Who leads, as far as this replica knows.
+    /// Who leads, as far as this replica knows; `None` also when it has not heard of its leader for five times the
+    /// longest election timeout.
     pub leader: Option<NodeId>,
     /// Index of the last entry stored here.
     pub last_log: Option<u64>,

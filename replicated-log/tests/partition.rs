@@ -193,6 +193,19 @@ async fn a_silent_leader_is_replaced_and_acknowledges_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_follower_that_is_cut_off_names_no_leader_until_it_hears_of_one() {
+    let (cluster, networks) = three().await;
+    let leader = cluster.leader().await;
+    let follower = others(leader)[0];
+    let log = cluster.replica(follower).log();
+    wait_for(log, "it follows", |status| status.leader == Some(leader)).await;
+    networks[follower as usize - 1].toggle();
+    wait_for(log, "it names nobody", |status| status.leader.is_none()).await;
+    networks[follower as usize - 1].toggle();
+    wait_for(log, "it follows again", |status| status.leader.is_some()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_silent_follower_comes_back_without_a_new_term() {
     let (cluster, networks) = three().await;
     cluster.propose("before").await;

@@ -1,4 +1,4 @@
-//! Turns openraft's metrics and the store's health into [`Status`], and says what changed.
+//! Turns openraft's metrics, the store's health and the silence of the leader into [`Status`], and says what changed.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Raft;
 use crate::config::Config;
+use crate::contact::LeaderContact;
 use crate::log_store::{LogStore, StorageHealth};
 use crate::state_machine::StateMachine;
 use crate::status::{Role, Status};
@@ -31,6 +32,7 @@ pub(super) fn status_loop<S: StateMachine>(
     config: &Config,
     raft: Raft<S>,
     store: LogStore,
+    contact: &LeaderContact,
     stop: CancellationToken,
 ) -> (Arc<watch::Sender<Status>>, impl Future<Output = ()> + use<S>) {
     let mut metrics = raft.metrics();
@@ -40,6 +42,7 @@ pub(super) fn status_loop<S: StateMachine>(
     let sender = Arc::new(watch::channel(first).0);
     let published = Arc::clone(&sender);
     let node_id = config.node_id;
+    let contact = contact.clone();
     let work = async move {
         loop {
             tokio::select! {
@@ -47,8 +50,13 @@ pub(super) fn status_loop<S: StateMachine>(
                 changed = metrics.changed() => if changed.is_err() { break },
                 changed = health.changed() => if changed.is_err() { break },
                 changed = cluster.changed() => if changed.is_err() { break },
+                () = tokio::time::sleep(contact.interval()) => {}
             }
-            let status = status_of(&metrics.borrow_watched(), &store, &health.borrow_and_update());
+            let mut status = status_of(&metrics.borrow_watched(), &store, &health.borrow_and_update());
+            // openraft itself goes on naming it.
+            if status.leader.is_some_and(|leader| leader != node_id) && contact.is_lost() {
+                status.leader = None;
+            }
             sender.send_if_modified(|published| {
                 report(node_id, published, &status);
                 let modified = *published != status;

@@ -123,6 +123,7 @@ impl<S: StateMachine> Peer for PeerService<S> {
 
     async fn append(&self, request: Request<proto::AppendRequest>) -> Result<Response<proto::AppendReply>, Status> {
         let request = wire::parse_append_request(self.check(request)?)?;
+        self.context.peers.contact().heard();
         let prev_log_id = request.prev_log_id;
         let last_log_id = request.entries.last().map(|entry| entry.log_id).or(prev_log_id);
         let response = self.context.raft.append_entries(request).await.map_err(unavailable)?;
@@ -141,8 +142,10 @@ impl<S: StateMachine> Peer for PeerService<S> {
     ) -> Result<Response<Self::AppendStreamStream>, Status> {
         let node_id = self.context.config.node_id;
         let messages = self.check(request)?;
+        let contact = self.context.peers.contact().clone();
         // The first broken message ends the stream; what came before it counts.
         let requests = messages.scan((), move |(), message| {
+            contact.heard();
             let parsed = message.and_then(wire::parse_append_request);
             let parsed = parsed.inspect_err(|status| {
                 tracing::info!(node_id, reason = status.message(), "a stream of entries ended");
@@ -222,6 +225,7 @@ impl<S: StateMachine> PeerService<S> {
         let vote = wire::parse_vote(header.vote)?;
         let mut writer: ImageWriter = self.context.snapshots.create().map_err(unavailable)?;
         while let Some(chunk) = chunks.message().await? {
+            self.context.peers.contact().heard();
             let Some(Part::Bytes(bytes)) = chunk.part else {
                 return Err(Status::invalid_argument("a chunk of the snapshot has no bytes"));
             };

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::NodeId;
 use crate::config::Config;
+use crate::contact::LeaderContact;
 use crate::error::ReadError;
 use crate::log_store::{ClusterId, LogStore};
 use crate::status::Status as ReplicaStatus;
@@ -60,6 +61,7 @@ struct Shared {
     store: LogStore,
     stop: CancellationToken,
     refusals: Refusals,
+    contact: LeaderContact,
     channels: Mutex<HashMap<(String, Lane), Channel>>,
     status: std::sync::OnceLock<tokio::sync::watch::Receiver<ReplicaStatus>>,
 }
@@ -73,6 +75,7 @@ impl Peers {
             store,
             stop,
             refusals: Refusals::default(),
+            contact: LeaderContact::new(config.timers),
             channels: Mutex::new(HashMap::new()),
             status: std::sync::OnceLock::new(),
         }))
@@ -93,6 +96,10 @@ impl Peers {
 
     pub(crate) fn seams(&self) -> &Seams {
         &self.0.seams
+    }
+
+    pub(crate) fn contact(&self) -> &LeaderContact {
+        &self.0.contact
     }
 
     pub(crate) fn refusals(&self) -> &Refusals {
