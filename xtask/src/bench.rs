@@ -149,7 +149,7 @@ fn run(bench: &Bench, quick: bool, arguments: &[&str], goals: &mut Goals) -> Res
     if quick {
         // What is said on the command line counts.
         let flag = |argument: &&str| argument.split('=').next().map(str::to_owned);
-        let is_said = |argument: &&str| arguments.iter().any(|said| flag(&said) == flag(argument));
+        let is_said = |argument: &&str| arguments.iter().any(|said| flag(said) == flag(argument));
         all.extend(bench.quick.iter().copied().filter(|argument| !is_said(argument)));
     }
     match (packages::ensure(bench.needs), bench.without) {
