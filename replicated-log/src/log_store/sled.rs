@@ -142,12 +142,20 @@ impl SledDisk {
             last_index: last.log_id.index,
             parts: u16::try_from(parts.len()).expect("checked by split_record"),
         };
-        // One batch is atomic, so a record of several parts is there as a whole or not at all.
-        let mut batch = ::sled::Batch::default();
-        for (part, value) in (0..).zip(parts) {
-            batch.insert(&keys::log_key(first_index, part), value);
+        if let [value] = &parts[..] {
+            // Atomic by itself. A batch costs two more writes and waits for the disk: sled begins a new buffer before it
+            // and another within.
+            self.log
+                .insert(keys::log_key(first_index, 0), value.as_slice())
+                .map_err(sled_error)?;
+        } else {
+            // One batch is atomic, so a record of several parts is there as a whole or not at all.
+            let mut batch = ::sled::Batch::default();
+            for (part, value) in (0..).zip(parts) {
+                batch.insert(&keys::log_key(first_index, part), value);
+            }
+            self.log.apply_batch(batch).map_err(sled_error)?;
         }
-        self.log.apply_batch(batch).map_err(sled_error)?;
         self.records.insert(first_index, record);
         Ok(())
     }
@@ -156,6 +164,11 @@ impl SledDisk {
         let Some(record) = self.records.remove(&first_index) else {
             return Ok(());
         };
+        if record.parts == 1 {
+            // As in `put_record`: a batch would cost two writes of its own.
+            self.log.remove(keys::log_key(first_index, 0)).map_err(sled_error)?;
+            return Ok(());
+        }
         let mut batch = ::sled::Batch::default();
         for part in 0..record.parts {
             batch.remove(&keys::log_key(first_index, part));
