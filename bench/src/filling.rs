@@ -23,6 +23,27 @@ const TASK_RESOURCES: &str = "cpus:0.1;mem:128";
 /// Address of the master in the commands.
 const MASTER_PID: &str = "master@10.0.0.1:5050";
 
+/// How large a registry is, as flags of a benchmark.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Size {
+    /// Agents
+    #[arg(long = "agents", default_value_t = 50_000)]
+    pub agents: usize,
+    /// Tasks on each agent
+    #[arg(long = "tasks_per_agent", default_value_t = 10)]
+    pub tasks_per_agent: usize,
+    /// Frameworks that own the tasks
+    #[arg(long = "frameworks", default_value_t = 100)]
+    pub frameworks: usize,
+}
+
+impl Size {
+    /// Tasks on all agents.
+    pub fn tasks(&self) -> usize {
+        self.agents * self.tasks_per_agent
+    }
+}
+
 /// A registry that is built command by command, as a replica that replays its log does.
 pub struct Builder {
     /// What the commands made.
@@ -55,15 +76,26 @@ impl Builder {
         }
     }
 
-    /// Everything at once: `tasks_per_agent` tasks on each agent, its framework chosen in turn.
-    pub fn filled(agents: usize, tasks_per_agent: usize, frameworks: usize) -> Result<Builder> {
+    /// Everything at once.
+    pub fn filled(size: &Size) -> Result<Builder> {
         let mut builder = Builder::begin()?;
-        let frameworks = builder.frameworks(frameworks)?;
-        let agents = builder.agents(agents)?;
-        for (number, agent) in agents.iter().enumerate() {
-            builder.tasks(&frameworks[number % frameworks.len()], agent, tasks_per_agent)?;
-        }
+        let frameworks = builder.frameworks(size.frameworks)?;
+        let agents = builder.agents(size.agents)?;
+        builder.tasks_on_all(&frameworks, &agents, size.tasks_per_agent)?;
         Ok(builder)
+    }
+
+    /// So many tasks on each agent, of a framework chosen in turn.
+    pub fn tasks_on_all(
+        &mut self,
+        frameworks: &[FrameworkId],
+        agents: &[AgentId],
+        tasks_per_agent: usize,
+    ) -> Result<()> {
+        for (number, agent) in agents.iter().enumerate() {
+            self.tasks(&frameworks[number % frameworks.len()], agent, tasks_per_agent)?;
+        }
+        Ok(())
     }
 
     /// An empty registry whose first leader was announced.

@@ -303,8 +303,7 @@ impl Operator {
         let master = master.to_owned();
         Ok(match status {
             200..=299 => Attempt::Answered(Ok((master, body))),
-            503 if question.repeatable => Attempt::Failed(format!("{master} answered 503")),
-            503 if is_without_effect(&String::from_utf8_lossy(&body)) => {
+            503 if question.repeatable || is_without_effect(&String::from_utf8_lossy(&body)) => {
                 Attempt::Failed(format!("{master} answered 503"))
             }
             _ => {

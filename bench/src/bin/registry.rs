@@ -1,18 +1,16 @@
 //! `bench-registry`: a registry with many agents and tasks, built by the very commands that a log carries: memory per task,
-//! replay, snapshot, restart.
+//! replay, snapshot. `bench-restart` restarts real masters with the same data.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use bench::filling::Builder;
-use bench::fleet::FilledCluster;
+use bench::filling::{Builder, Size};
+use bench::machine;
 use bench::spread::show;
 use bench::table::{Table, mebibytes, verdict};
-use bench::{machine, masters};
 use clap::Parser;
-use cluster_tests::wait::wait_until;
 use master_core::Registry;
 
 /// The goal for a running task, in bytes.
@@ -20,25 +18,15 @@ const TASK_BYTES_GOAL: f64 = 1024.0;
 /// The goal for the restart of a replica.
 const RESTART_GOAL: Duration = Duration::from_secs(2);
 
-/// Memory, replay, snapshot and restart of a registry full of agents and tasks
+/// Memory, replay and snapshot of a registry full of agents and tasks
 #[derive(Debug, Parser)]
 #[command(name = "bench-registry")]
 struct Arguments {
-    /// Repetitions of writing and reading the snapshot; restarts with --with_processes
+    /// Repetitions of writing and reading the snapshot
     #[arg(long = "trials", default_value_t = 3)]
     trials: usize,
-    /// Agents
-    #[arg(long = "agents", default_value_t = 50_000)]
-    agents: usize,
-    /// Tasks on each agent
-    #[arg(long = "tasks_per_agent", default_value_t = 10)]
-    tasks_per_agent: usize,
-    /// Frameworks that own the tasks
-    #[arg(long = "frameworks", default_value_t = 100)]
-    frameworks: usize,
-    /// Restart real masters that hold this data, too
-    #[arg(long = "with_processes")]
-    with_processes: bool,
+    #[command(flatten)]
+    size: Size,
 }
 
 fn main() -> Result<()> {
@@ -57,14 +45,6 @@ fn main() -> Result<()> {
         format!("{} ms", show(restart.read_millis)),
         verdict(restart.read_millis, limit).to_owned(),
     ]);
-    if arguments.with_processes {
-        let slowest = with_processes(&arguments)?;
-        goals.row([
-            "restart ≤ 2 s: a real replica, from its start until it has applied everything (slowest)".to_owned(),
-            format!("{} ms", show(slowest)),
-            verdict(slowest, limit).to_owned(),
-        ]);
-    }
     goals.print("goals");
     Ok(())
 }
@@ -78,14 +58,13 @@ struct Restart {
 fn in_process(arguments: &Arguments) -> Result<Restart> {
     let before = machine::resident_bytes();
     let mut builder = Builder::begin()?;
-    let frameworks = builder.frameworks(arguments.frameworks)?;
-    let agents = builder.agents(arguments.agents)?;
+    let size = arguments.size;
+    let frameworks = builder.frameworks(size.frameworks)?;
+    let agents = builder.agents(size.agents)?;
     let with_agents = machine::resident_bytes();
-    for (number, agent) in agents.iter().enumerate() {
-        builder.tasks(&frameworks[number % frameworks.len()], agent, arguments.tasks_per_agent)?;
-    }
+    builder.tasks_on_all(&frameworks, &agents, size.tasks_per_agent)?;
     let with_tasks = machine::resident_bytes();
-    let tasks = (arguments.agents * arguments.tasks_per_agent) as f64;
+    let tasks = size.tasks() as f64;
     ensure!(builder.registry.task_count() as f64 == tasks, "some tasks are missing");
     let bytes_per_task = (with_tasks - with_agents) as f64 / tasks;
 
@@ -108,7 +87,7 @@ fn in_process(arguments: &Arguments) -> Result<Restart> {
         format!(
             "{}, {:.0} bytes per agent",
             mebibytes(with_agents - before),
-            (with_agents - before) as f64 / arguments.agents as f64
+            (with_agents - before) as f64 / size.agents as f64
         ),
     ]);
     table.row([
@@ -118,10 +97,10 @@ fn in_process(arguments: &Arguments) -> Result<Restart> {
             mebibytes(with_tasks - with_agents)
         ),
     ]);
-    let (read_millis, size) = snapshots(arguments, &builder.registry, &mut table)?;
+    let (read_millis, snapshot_bytes) = snapshots(arguments, &builder.registry, &mut table)?;
     table.row([
         "snapshot bytes per task, agents included".to_owned(),
-        format!("{:.0}", size as f64 / tasks),
+        format!("{:.0}", snapshot_bytes as f64 / tasks),
     ]);
     let begin = Instant::now();
     builder
@@ -134,7 +113,7 @@ fn in_process(arguments: &Arguments) -> Result<Restart> {
     ]);
     table.print(&format!(
         "a registry with {} agents and {tasks} running tasks of {} frameworks, in this process",
-        arguments.agents, arguments.frameworks
+        size.agents, size.frameworks
     ));
     println!("load average now {}", machine::load_average());
     Ok(Restart {
@@ -172,44 +151,4 @@ fn snapshots(arguments: &Arguments, registry: &Registry, table: &mut Table) -> R
     table.row(["writing it, synced, ms".to_owned(), list(&writing)]);
     table.row(["reading it, state hash verified, ms".to_owned(), list(&reading)]);
     Ok((reading.iter().copied().fold(0.0, f64::max), size))
-}
-
-/// Restarts a follower of a real cluster that holds this data; returns the slowest restart in milliseconds.
-fn with_processes(arguments: &Arguments) -> Result<f64> {
-    let tasks = (arguments.agents * arguments.tasks_per_agent) as u64;
-    let mut filled = FilledCluster::start(arguments.agents, tasks, arguments.frameworks)?;
-    let mut table = Table::new(&[
-        "restart",
-        "answers after ms",
-        "everything applied after ms",
-        "resident MiB",
-    ]);
-    let mut slowest: f64 = 0.0;
-    for trial in 0..arguments.trials {
-        let leader = masters::settle(&mut filled.cluster)?;
-        let follower = (leader + 1) % filled.cluster.masters.len();
-        let target = masters::metric(filled.cluster.port(leader), "raft/commit_index")?;
-        filled.cluster.masters[follower].kill9()?;
-        let begin = Instant::now();
-        filled.cluster.masters[follower].start()?;
-        filled.cluster.wait_for_answer(follower)?;
-        let answers = begin.elapsed();
-        let port = filled.cluster.port(follower);
-        wait_until("the replica has applied everything", masters::CATCH_UP_MAX, || {
-            Ok(masters::metric(port, "raft/applied_index").unwrap_or(0.0) >= target)
-        })?;
-        let applied = begin.elapsed().as_secs_f64() * 1000.0;
-        slowest = slowest.max(applied);
-        let memory = masters::memory(&filled.cluster);
-        table.row([
-            (trial + 1).to_string(),
-            answers.as_millis().to_string(),
-            show(applied),
-            memory.get(follower).map(u64::to_string).unwrap_or_default(),
-        ]);
-    }
-    table.print("restart of a follower of a real cluster with this data");
-    println!("load average now {}", machine::load_average());
-    filled.cluster.passed()?;
-    Ok(slowest)
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use bench::download::download;
-use bench::filling::{Builder, running_again};
+use bench::filling::{Builder, Size, running_again};
 use bench::spread::show;
 use bench::table::{Table, mebibytes, verdict};
 use bench::{machine, masters, prefilled};
@@ -35,15 +35,8 @@ struct Arguments {
     /// Restarts of each kind
     #[arg(long = "trials", default_value_t = 5)]
     trials: usize,
-    /// Agents
-    #[arg(long = "agents", default_value_t = 50_000)]
-    agents: usize,
-    /// Tasks on each agent
-    #[arg(long = "tasks_per_agent", default_value_t = 10)]
-    tasks_per_agent: usize,
-    /// Frameworks that own the tasks
-    #[arg(long = "frameworks", default_value_t = 100)]
-    frameworks: usize,
+    #[command(flatten)]
+    size: Size,
     /// Commands in the log after the snapshot
     #[arg(long = "tail", default_value_t = 10_000)]
     tail: usize,
@@ -56,7 +49,7 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     machine::print_facts();
     let runtime = tokio::runtime::Runtime::new()?;
-    let builder = Builder::filled(arguments.agents, arguments.tasks_per_agent, arguments.frameworks)?;
+    let builder = Builder::filled(&arguments.size)?;
     let mut clusters = Vec::new();
     for count in &arguments.masters {
         // With patient timers: on a busy machine the followers are not to elect another leader in the middle.
@@ -110,8 +103,8 @@ fn main() -> Result<()> {
     }
     restarts.print(&format!(
         "restarts with {} agents and {} tasks in the snapshot and {} commands after it",
-        arguments.agents,
-        arguments.agents * arguments.tasks_per_agent,
+        arguments.size.agents,
+        arguments.size.tasks(),
         arguments.tail
     ));
     states.print("the whole state, asked of the leader");

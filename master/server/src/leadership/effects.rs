@@ -80,8 +80,7 @@ impl Leadership {
                 self.refuse_subscription(*subscription, &rejection_text(&outcome));
             }
             (Pending::Call(reply), _) => reply.send(HttpResponse::new(202)),
-            (Pending::Updated(reply), Outcome::FrameworkUpdated { .. }) => reply.send(HttpResponse::new(200)),
-            (Pending::Updated(reply), outcome) => reply.send(HttpResponse::text(400, rejection_text(&outcome))),
+            (Pending::Updated(reply), outcome) => reply.send(update_answer(&outcome)),
             (Pending::Register { pid }, Outcome::AgentAdmitted { agent_id }) => self.admitted(&agent_id, &pid),
             (Pending::Register { pid }, outcome) => {
                 self.registering.remove(&pid.to_string());
@@ -309,7 +308,15 @@ impl Leadership {
     }
 }
 
-pub(super) fn rejection_text(outcome: &Outcome) -> String {
+/// The answer to UPDATE_FRAMEWORK.
+pub(super) fn update_answer(outcome: &Outcome) -> HttpResponse {
+    match outcome {
+        Outcome::FrameworkUpdated { .. } => HttpResponse::new(200),
+        outcome => HttpResponse::text(400, rejection_text(outcome)),
+    }
+}
+
+fn rejection_text(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Rejected(rejection) => rejection.to_string(),
         other => format!("unexpected outcome {other:?}"),

@@ -10,7 +10,7 @@ use libprocess::HttpResponse;
 use master_core::Outcome;
 use tokio::time::Instant;
 
-use super::effects::rejection_text;
+use super::effects::update_answer;
 use super::proposals::{Completion, Pending, unknown_outcome};
 use crate::state_machine::ProposalId;
 
@@ -51,10 +51,7 @@ impl Retired {
         };
         match pending {
             Pending::Call(reply) => reply.send(HttpResponse::new(202)),
-            Pending::Updated(reply) => match outcome {
-                Outcome::FrameworkUpdated { .. } => reply.send(HttpResponse::new(200)),
-                outcome => reply.send(HttpResponse::text(400, rejection_text(outcome))),
-            },
+            Pending::Updated(reply) => reply.send(update_answer(outcome)),
             // Repeated it has no further effect, unless it is a new framework: that one would exist twice.
             Pending::Subscribe(subscription) if subscription.framework_id.is_some() => subscription.reply.ask_leader(),
             Pending::Subscribe(subscription) => subscription.reply.send(unknown_outcome()),
