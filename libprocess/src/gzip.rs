@@ -8,13 +8,14 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
+use seams::Blocking;
 
 use crate::headers::is_zero_quality;
 
 /// Shortest body that is compressed, in bytes, as in libprocess.
 pub(crate) const COMPRESS_BYTES_MIN: usize = 1024;
 
-/// Bodies from this length in bytes on go to the blocking threads: they cost more than about a millisecond.
+/// Bodies from this length in bytes on count as blocking work: they cost more than about a millisecond.
 const OFFLOAD_BYTES_MIN: usize = 256 * 1024;
 
 /// Why a body could not be inflated.
@@ -27,13 +28,12 @@ pub(crate) enum InflateError {
 }
 
 /// The inflated body, at most `bytes_max` long.
-pub(crate) async fn inflate(body: Bytes, bytes_max: usize) -> Result<Bytes, InflateError> {
+pub(crate) async fn inflate(blocking: Blocking, body: Bytes, bytes_max: usize) -> Result<Bytes, InflateError> {
     if body.len() < OFFLOAD_BYTES_MIN {
         return inflate_now(&body, bytes_max);
     }
-    tokio::task::spawn_blocking(move || inflate_now(&body, bytes_max))
-        .await
-        .unwrap_or(Err(InflateError::NotGzip))
+    let inflated = blocking.run(move || inflate_now(&body, bytes_max)).await;
+    inflated.unwrap_or(Err(InflateError::NotGzip))
 }
 
 fn inflate_now(body: &[u8], bytes_max: usize) -> Result<Bytes, InflateError> {
@@ -51,14 +51,12 @@ fn inflate_now(body: &[u8], bytes_max: usize) -> Result<Bytes, InflateError> {
 }
 
 /// The compressed body; `None` if that failed, which leaves the body as it is.
-pub(crate) async fn compress(body: Bytes) -> Option<Bytes> {
+pub(crate) async fn compress(blocking: Blocking, body: Bytes) -> Option<Bytes> {
     if body.len() < OFFLOAD_BYTES_MIN {
         return compress_now(&body);
     }
-    tokio::task::spawn_blocking(move || compress_now(&body))
-        .await
-        .ok()
-        .flatten()
+    let compressed = blocking.run(move || compress_now(&body)).await;
+    compressed.ok().flatten()
 }
 
 fn compress_now(body: &[u8]) -> Option<Bytes> {

@@ -1,10 +1,12 @@
-//! Where the outside world enters: network, wall clock and randomness as three small traits.
+//! Where the outside world enters: network, wall clock and randomness as three small traits, and the choice where
+//! blocking work runs.
 //!
 //! The very same masters, agents and clients run as real processes ([`Seams::real`]) and, whole clusters in one
 //! process, under a simulator that implements these traits on simulated time and a simulated network.
 //! Monotonic time needs no trait: it is `tokio::time`, which a simulator pauses and advances.
 //! This crate must never grow logic; file access has its own seam, the log store of `replicated-log`.
 
+mod blocking;
 mod real;
 
 use std::fmt::Debug;
@@ -15,6 +17,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use blocking::Blocking;
 pub use real::{OsEntropy, SystemClock, TokioNetwork};
 
 /// A connected byte stream, TCP in production.
@@ -67,6 +70,8 @@ pub struct Seams {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
+    /// Where work runs that takes long.
+    pub blocking: Blocking,
 }
 
 impl Seams {
@@ -76,6 +81,7 @@ impl Seams {
             network: Arc::new(TokioNetwork),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),
+            blocking: Blocking::Threads,
         }
     }
 

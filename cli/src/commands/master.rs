@@ -291,7 +291,7 @@ impl Args {
             raft_election_max: self.raft.raft_election_max.0,
             snapshot_every: self.raft.snapshot_every,
             max_body_bytes: self.fleet.max_body_bytes,
-            log_runtime: None,
+            ..Config::default()
         })
     }
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::{BufMut, Bytes};
-use seams::{BoxStream, Clock, Seams};
+use seams::{Blocking, BoxStream, Clock, Seams};
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -44,6 +44,7 @@ pub(super) struct Connection {
     peer: SocketAddr,
     service: Arc<dyn Service>,
     clock: Arc<dyn Clock>,
+    blocking: Blocking,
     date: DateCache,
     /// When the first byte of the request that is being received arrived.
     request_began: Option<Instant>,
@@ -96,6 +97,7 @@ impl Connection {
             peer,
             service,
             clock: seams.clock.clone(),
+            blocking: seams.blocking,
             date: DateCache::default(),
             request_began: None,
         }
@@ -174,7 +176,7 @@ impl Connection {
     async fn serve(&mut self, request: ReceivedRequest) -> Next {
         let ReceivedRequest { head, body } = request;
         let answer_to = AnswerTo::new(&head);
-        let body = match take_body(self.limits.max_body_bytes, &head, body).await {
+        let body = match take_body(self.blocking, self.limits.max_body_bytes, &head, body).await {
             Ok(body) => body,
             Err(response) => {
                 let is_readable = response.status != 413;
@@ -264,7 +266,7 @@ impl Connection {
     async fn answer(&mut self, mut response: HttpResponse, answer_to: AnswerTo) -> Next {
         let body = std::mem::replace(&mut response.body, Body::Empty);
         let body = match body {
-            Body::Full(body) => Body::Full(compressed(body, &mut response, &answer_to).await),
+            Body::Full(body) => Body::Full(compressed(self.blocking, body, &mut response, &answer_to).await),
             body => body,
         };
         let keep_alive = answer_to.keep_alive && !self.control.is_stopping();
@@ -304,7 +306,12 @@ impl Connection {
 }
 
 /// The body as the service sees it, or the answer that refuses it.
-async fn take_body(limit: usize, head: &RequestHead, body: ReceivedBody) -> Result<Bytes, HttpResponse> {
+async fn take_body(
+    blocking: Blocking,
+    limit: usize,
+    head: &RequestHead,
+    body: ReceivedBody,
+) -> Result<Bytes, HttpResponse> {
     let undecodable = || HttpResponse::text(500, "failed to decode body");
     let body = match body {
         ReceivedBody::Complete(body) => body,
@@ -324,7 +331,7 @@ async fn take_body(limit: usize, head: &RequestHead, body: ReceivedBody) -> Resu
         return Ok(body);
     }
     let length = body.len();
-    gzip::inflate(body, limit).await.map_err(|error| match error {
+    gzip::inflate(blocking, body, limit).await.map_err(|error| match error {
         InflateError::NotGzip => undecodable(),
         InflateError::TooLarge => HttpResponse::text(
             413,
@@ -334,7 +341,7 @@ async fn take_body(limit: usize, head: &RequestHead, body: ReceivedBody) -> Resu
 }
 
 /// The body compressed, if it is worth it and allowed; the header field is added then.
-async fn compressed(body: Bytes, response: &mut HttpResponse, answer_to: &AnswerTo) -> Bytes {
+async fn compressed(blocking: Blocking, body: Bytes, response: &mut HttpResponse, answer_to: &AnswerTo) -> Bytes {
     let is_wanted = answer_to.accepts_gzip
         && !answer_to.is_head
         && body.len() >= gzip::COMPRESS_BYTES_MIN
@@ -342,7 +349,7 @@ async fn compressed(body: Bytes, response: &mut HttpResponse, answer_to: &Answer
     if !is_wanted {
         return body;
     }
-    match gzip::compress(body.clone()).await {
+    match gzip::compress(blocking, body.clone()).await {
         Some(smaller) => {
             response.headers.push(("Content-Encoding".into(), "gzip".to_owned()));
             smaller

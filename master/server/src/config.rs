@@ -7,6 +7,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use replicated_log::MemoryStore;
 use thiserror::Error;
 
 /// Settings of one master replica. [`Config::default`] holds every default; [`Config::validate`] names what is wrong.
@@ -28,6 +29,8 @@ pub struct Config {
     pub raft_port: u16,
     /// `--work_dir`: holds the replicated log; `None` keeps the log in memory (simulation only).
     pub work_dir: Option<PathBuf>,
+    /// With `work_dir: None`, what stands in for the disk: a master started again with the same one finds its log.
+    pub memory_store: Option<MemoryStore>,
     /// `--cluster`: a name for people; also guards a data directory against another cluster's members.
     pub cluster: String,
     /// `--initial_cluster`: Raft node id to `host:port` of its Raft port, this replica included.
@@ -62,6 +65,8 @@ pub struct Config {
     pub raft_election_max: Duration,
     /// `--snapshot_every`: applied entries between two snapshots (50,000).
     pub snapshot_every: u64,
+    /// Applied entries kept behind a snapshot for followers that lag a little (10,000).
+    pub entries_kept: u64,
     /// `--max_body_bytes`: largest request body accepted, in bytes (256 MiB); Mesos has no limit but memory.
     pub max_body_bytes: usize,
     /// The runtime of the replicated log; `None` is the caller's. One of its own keeps elections calm while the
@@ -80,6 +85,7 @@ impl Default for Config {
             hostname: None,
             raft_port: 5150,
             work_dir: None,
+            memory_store: None,
             cluster: "mesoraft".to_owned(),
             initial_cluster: BTreeMap::new(),
             join: None,
@@ -97,6 +103,7 @@ impl Default for Config {
             raft_election_min: Duration::from_millis(50),
             raft_election_max: Duration::from_millis(100),
             snapshot_every: 50_000,
+            entries_kept: 10_000,
             max_body_bytes: 256 << 20,
             log_runtime: None,
         }

@@ -283,7 +283,9 @@ fn log_config(config: &Config) -> replicated_log::Config {
         election_min: config.raft_election_min,
         election_max: config.raft_election_max,
     };
+    log.memory_store = config.memory_store.clone();
     log.snapshot_every = config.snapshot_every;
+    log.entries_kept = config.entries_kept;
     log.propose_timeout = config.propose_timeout;
     log
 }

@@ -1,4 +1,5 @@
-//! The seams of a simulated host: turmoil's network, its simulated time as wall clock, and randomness from a seed.
+//! The seams of a simulated host: turmoil's network, its simulated time as wall clock, and randomness from a seed;
+//! no threads.
 //! For tests that run whole clusters in one process. Must never know what runs on the hosts.
 
 use std::io;
@@ -6,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
-use seams::{BoxStream, Clock, Entropy, Listener, Network, Seams};
+use seams::{Blocking, BoxStream, Clock, Entropy, Listener, Network, Seams};
 use turmoil::net::{TcpListener, TcpStream};
 
 /// Simulated time begins here: 2026-01-01, in microseconds.
@@ -18,6 +19,7 @@ pub fn seams(seed: u64) -> Seams {
         network: Arc::new(SimulatedNetwork),
         clock: Arc::new(SimulatedClock),
         entropy: Arc::new(SeededEntropy(Mutex::new(seed))),
+        blocking: Blocking::Inline,
     }
 }
 

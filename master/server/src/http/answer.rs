@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use libprocess::percent::decode_query;
 use libprocess::{HttpRequest, HttpResponse};
+use seams::Seams;
 use serde::Serialize;
 
 /// Query parameters by name; the last of several equal names counts.
@@ -41,10 +42,10 @@ pub(super) fn json_text(parameters: &Parameters, text: impl Into<Vec<u8>>) -> Ht
     HttpResponse::ok("text/javascript", call)
 }
 
-/// Runs an encoder on the pool for blocking work: a state of a large cluster takes longer than a connection's thread may
+/// Runs an encoder as blocking work: a state of a large cluster takes longer than a connection's thread may
 /// be kept from others (`/health` above all).
-pub(super) async fn encode(job: impl FnOnce() -> HttpResponse + Send + 'static) -> HttpResponse {
-    match tokio::task::spawn_blocking(job).await {
+pub(super) async fn encode(seams: &Seams, job: impl FnOnce() -> HttpResponse + Send + 'static) -> HttpResponse {
+    match seams.blocking.run(job).await {
         Ok(response) => response,
         Err(error) => {
             tracing::error!(%error, "an answer could not be encoded");

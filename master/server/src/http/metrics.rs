@@ -132,7 +132,7 @@ pub(super) async fn snapshot(context: &Context, request: &HttpRequest) -> HttpRe
         return HttpResponse::text(400, problem);
     }
     let samples = Flat(collect(context).await);
-    encode(move || json(&parameters, &samples)).await
+    encode(&context.seams, move || json(&parameters, &samples)).await
 }
 
 /// The text for a timeout that is none. All values are at hand, so a valid one makes no difference.
@@ -164,7 +164,10 @@ pub(super) async fn messages(context: &Context) -> Vec<Metric> {
 /// `/metrics`: the text exposition format.
 pub(super) async fn exposition(context: &Context) -> HttpResponse {
     let samples = collect(context).await;
-    encode(move || HttpResponse::ok(prometheus::CONTENT_TYPE, prometheus::text(&samples))).await
+    encode(&context.seams, move || {
+        HttpResponse::ok(prometheus::CONTENT_TYPE, prometheus::text(&samples))
+    })
+    .await
 }
 
 #[cfg(test)]

@@ -124,7 +124,9 @@ pub(super) async fn read(context: &Context, route: Route, request: HttpRequest) 
         start_time: context.started_at as f64 / 1e6,
     };
     let parameters = parameters(&request);
-    encode(move || body(route, &state, &process, &parameters)).await.into()
+    encode(&context.seams, move || body(route, &state, &process, &parameters))
+        .await
+        .into()
 }
 
 /// The answer of one read endpoint.

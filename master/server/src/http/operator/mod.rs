@@ -158,9 +158,11 @@ async fn read(context: &Context, kind: call::Type, media_type: MediaType) -> Ans
         Ok(state) => state,
         Err(answer) => return answer,
     };
-    answer::encode(move || match reads::body(kind, media_type, &View::new(&state)) {
-        Some(body) => HttpResponse::with_body(200, media_type.as_str(), body),
-        None => not_yet(kind.as_str_name()),
+    answer::encode(&context.seams, move || {
+        match reads::body(kind, media_type, &View::new(&state)) {
+            Some(body) => HttpResponse::with_body(200, media_type.as_str(), body),
+            None => not_yet(kind.as_str_name()),
+        }
     })
     .await
     .into()
