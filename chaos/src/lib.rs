@@ -1,9 +1,11 @@
-//! Loads and faults for clusters under test.
+//! Loads, faults and verdicts for clusters under test.
 //!
-//! So far: [`hollow`], thousands of agents in one process that run nothing, and [`launcher`], frameworks that launch as
-//! much as they are offered. Uses only what any peer of a master could
-//! use: the agent protocol and the HTTP APIs.
+//! [`hollow`] agents, thousands in one process, run nothing; [`launcher`] frameworks launch as much as they are offered;
+//! [`fault`] is the vocabulary of what can go wrong, and [`history`] what happened. Uses only what any peer of a master
+//! could use: the agent protocol and the HTTP APIs.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod fault;
+pub mod history;
 pub mod hollow;
 pub mod launcher;
