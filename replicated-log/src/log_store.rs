@@ -2,7 +2,7 @@
 //!
 //! [`LogStore`] keeps every entry not yet purged in memory, so that neither replication nor apply reads the disk, and
 //! hands each change to one queue. A [`Disk`] behind the queue makes changes durable in exactly that order: the
-//! [`sled`] one on its own thread, the [`memory`] one at once. An append, vote, truncation and purge can therefore
+//! [`sled`] one on its own thread, the simulated one of [`memory`] in a task. An append, vote, truncation and purge can therefore
 //! never overtake each other, which is what openraft's safety rests on.
 //!
 //! This module never acknowledges what its disk has not made durable, and never writes again after a failure.
@@ -14,6 +14,7 @@ mod conformance;
 pub(crate) mod delayed;
 mod identity;
 mod keys;
+mod layout;
 pub(crate) mod memory;
 mod reader;
 pub(crate) mod sled;
@@ -27,7 +28,9 @@ use openraft::LogState;
 use openraft::storage::RaftLogStorage;
 
 pub(crate) use self::identity::{ClusterId, ClusterRecord, NodeRecord};
+pub(crate) use self::layout::OpenError;
 pub use self::memory::MemoryStore;
+pub(crate) use self::memory::Mount;
 pub(crate) use self::writer::StorageHealth;
 use self::writer::{Done, Job, Writer};
 use crate::type_config::{Entry, IoFlushed, LogId, TypeConfig, Vote};
@@ -52,9 +55,13 @@ pub(crate) enum Change {
 
 /// Where changes become durable.
 pub(crate) trait Disk: Send + 'static {
-    /// Applies `changes` in order. When this returns `Ok` they survive the loss of power; after an error nothing may
-    /// be written any more.
+    /// Applies `changes` in order. They may be lost with the power until [`Disk::sync`] has returned; after an error
+    /// nothing may be written any more.
     fn write(&mut self, changes: &[Change]) -> io::Result<()>;
+
+    /// When this returns `Ok`, everything written before survives the loss of power; after an error nothing may be
+    /// written any more.
+    fn sync(&mut self) -> impl Future<Output = io::Result<()>> + Send;
 
     /// Whether there is room for some more writes. Called before each write.
     fn has_space(&mut self) -> io::Result<bool> {
@@ -108,9 +115,9 @@ impl LogStore {
         Ok(Self::new(recovered, Writer::on_thread(disk)?))
     }
 
-    /// A store on `disk`, written by whoever changes it; for disks that never block.
-    pub(crate) fn inline(recovered: Recovered, disk: impl Disk) -> Self {
-        Self::new(recovered, Writer::inline(disk))
+    /// A store on `disk`, written by a task of the current runtime; for disks that never block.
+    pub(crate) fn in_task(recovered: Recovered, disk: impl Disk) -> Self {
+        Self::new(recovered, Writer::in_task(disk))
     }
 
     /// A store that reports its appends late and out of order.

@@ -4,11 +4,12 @@
 //! leaves the one before. What is received is checked and decoded before the state machine sees it.
 
 mod format;
+mod place;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,56 +17,69 @@ use bytes::Bytes;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::format::FRAME_BYTES;
+use self::place::{Place, Writing};
 use crate::durable;
-use crate::log_store::MemoryStore;
+use crate::log_store::Mount;
 use crate::state_machine::StateMachine;
 use crate::type_config::SnapshotMeta;
 
 /// Ending of a snapshot that counts.
-const FINAL: &str = "snapshot";
+pub(crate) const FINAL: &str = ".snapshot";
 /// Ending of one that is being written or received.
-const TEMPORARY: &str = "partial";
+const TEMPORARY: &str = ".partial";
 
 /// The bytes of one whole, verified snapshot. Cheap to clone; stays readable when a newer one replaces it.
 #[derive(Clone, Debug)]
-pub(crate) enum Image {
-    File { file: Arc<File>, path: PathBuf },
+pub(crate) struct Image {
+    content: Content,
+    place: Place,
+    name: String,
+}
+
+/// The bytes of an open file.
+#[derive(Clone, Debug)]
+enum Content {
+    File(Arc<File>),
     Memory(Bytes),
 }
 
 impl Image {
-    fn open(path: &Path) -> io::Result<Self> {
-        Ok(Image::File {
-            file: Arc::new(File::open(path)?),
-            path: path.to_owned(),
+    fn open(place: &Place, name: &str) -> io::Result<Self> {
+        Ok(Image {
+            content: place.open(name)?,
+            place: place.clone(),
+            name: name.to_owned(),
         })
     }
 
     pub(crate) fn len(&self) -> io::Result<u64> {
-        match self {
-            Image::File { file, .. } => Ok(file.metadata()?.len()),
-            Image::Memory(bytes) => Ok(bytes.len() as u64),
+        match &self.content {
+            Content::File(file) => Ok(file.metadata()?.len()),
+            Content::Memory(bytes) => Ok(bytes.len() as u64),
         }
+    }
+
+    /// Whether reading it may block.
+    pub(crate) fn blocks(&self) -> bool {
+        matches!(self.content, Content::File(_))
     }
 
     /// Removes the file of an image that was not kept.
     pub(crate) fn discard_if_partial(&self) -> io::Result<()> {
-        match self {
-            Image::File { path, .. } if path.extension().is_some_and(|extension| extension == TEMPORARY) => {
-                match fs::remove_file(path) {
-                    // Kept under its final name, or removed before.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-                    other => other,
-                }
-            }
-            Image::File { .. } | Image::Memory(_) => Ok(()),
+        if !self.name.ends_with(TEMPORARY) {
+            return Ok(());
+        }
+        match self.place.remove(&self.name) {
+            // Kept under its final name, or removed before.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
         }
     }
 
     /// The bytes from `offset` on, at most `bytes_max`; empty at the end.
     pub(crate) fn chunk(&self, offset: u64, bytes_max: usize) -> io::Result<Bytes> {
-        match self {
-            Image::File { file, .. } => {
+        match &self.content {
+            Content::File(file) => {
                 let mut chunk = vec![0; bytes_max];
                 let mut filled = 0;
                 while filled < bytes_max {
@@ -78,7 +92,7 @@ impl Image {
                 chunk.truncate(filled);
                 Ok(chunk.into())
             }
-            Image::Memory(bytes) => {
+            Content::Memory(bytes) => {
                 let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
                 let end = start.saturating_add(bytes_max).min(bytes.len());
                 Ok(bytes.slice(start..end))
@@ -144,40 +158,37 @@ pub(crate) struct SnapshotStore {
     closed: AtomicBool,
 }
 
-enum Place {
-    Directory(PathBuf),
-    Memory(MemoryStore),
-}
-
 impl SnapshotStore {
     /// Opens the directory and finds the current snapshot. Blocks.
     pub(crate) fn in_directory(directory: &Path) -> io::Result<Self> {
         durable::create_directory(directory)?;
+        Self::at(Place::Directory(directory.to_owned()))
+    }
+
+    /// Finds the current snapshot on a simulated disk.
+    pub(crate) fn in_memory(mount: Mount) -> io::Result<Self> {
+        Self::at(Place::Memory(mount))
+    }
+
+    fn at(place: Place) -> io::Result<Self> {
         let mut found: Option<(SnapshotMeta, Image)> = None;
-        for entry in fs::read_dir(directory)? {
-            let path = entry?.path();
-            match path.extension().and_then(|extension| extension.to_str()) {
-                Some(TEMPORARY) => fs::remove_file(&path)?,
-                Some(FINAL) => {
-                    let image = Image::open(&path)?;
-                    let meta = image.read_meta().map_err(|error| {
-                        io::Error::new(
-                            io::ErrorKind::InvalidData,
-                            format!("snapshot {}: {error}", path.display()),
-                        )
-                    })?;
-                    if found
-                        .as_ref()
-                        .is_none_or(|(other, _)| other.last_log_id < meta.last_log_id)
-                    {
-                        found = Some((meta, image));
-                    }
+        for name in place.names()? {
+            if name.ends_with(TEMPORARY) {
+                place.remove(&name)?;
+            } else if name.ends_with(FINAL) {
+                let image = Image::open(&place, &name)?;
+                let meta = image.read_meta().map_err(|error| {
+                    let reason = format!("snapshot {}: {error}", place.path(&name));
+                    io::Error::new(io::ErrorKind::InvalidData, reason)
+                })?;
+                let is_newer = |(other, _): &(SnapshotMeta, Image)| other.last_log_id < meta.last_log_id;
+                if found.as_ref().is_none_or(is_newer) {
+                    found = Some((meta, image));
                 }
-                _ => {}
             }
         }
         Ok(SnapshotStore {
-            place: Place::Directory(directory.to_owned()),
+            place,
             current: Mutex::new(found),
             temporary: AtomicU64::new(0),
             work: TaskTracker::new(),
@@ -185,24 +196,8 @@ impl SnapshotStore {
         })
     }
 
-    pub(crate) fn in_memory(store: MemoryStore) -> io::Result<Self> {
-        let found = match store.snapshot() {
-            Some(bytes) => {
-                let image = Image::Memory(bytes);
-                Some((image.read_meta()?, image))
-            }
-            None => None,
-        };
-        Ok(SnapshotStore {
-            place: Place::Memory(store),
-            current: Mutex::new(found),
-            temporary: AtomicU64::new(0),
-            work: TaskTracker::new(),
-            closed: AtomicBool::new(false),
-        })
-    }
-
-    /// Runs blocking work on a thread of its own; work on memory runs at once, so that a simulation stays repeatable.
+    /// Runs blocking work on a thread of its own. Work on a simulated disk runs on this one after the time it takes, so
+    /// that a simulation stays repeatable.
     pub(crate) async fn off_the_runtime<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
@@ -212,8 +207,11 @@ impl SnapshotStore {
         if self.is_closed() {
             return Err(io::Error::other("the replica is stopped"));
         }
-        match self.place {
-            Place::Memory(_) => work(),
+        match &self.place {
+            Place::Memory(mount) => {
+                mount.pause().await;
+                work()
+            }
             Place::Directory(_) => {
                 let done = tokio::task::spawn_blocking(move || {
                     let result = work();
@@ -243,16 +241,11 @@ impl SnapshotStore {
 
     /// Starts a new image; it counts only after [`SnapshotStore::keep`].
     pub(crate) fn create(&self) -> io::Result<ImageWriter> {
-        Ok(match &self.place {
-            Place::Directory(directory) => {
-                let number = self.temporary.fetch_add(1, Ordering::Relaxed);
-                let path = directory.join(format!("{number}.{TEMPORARY}"));
-                ImageWriter::File {
-                    file: File::create(&path)?,
-                    partial: Partial(Some(path)),
-                }
-            }
-            Place::Memory(_) => ImageWriter::Memory(Vec::new()),
+        let number = self.temporary.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{number}{TEMPORARY}");
+        Ok(ImageWriter {
+            writing: self.place.create(&name)?,
+            partial: Partial(Some((self.place.clone(), name))),
         })
     }
 
@@ -275,21 +268,19 @@ impl SnapshotStore {
             image.discard_if_partial()?;
             return Ok(image);
         }
-        let kept = match (&self.place, image) {
-            (Place::Directory(directory), Image::File { file, path }) => {
-                let final_path = directory.join(file_name(meta));
-                if path != final_path {
-                    fs::rename(&path, &final_path)?;
-                    durable::sync_directory(directory)?;
-                }
-                remove_others(directory, &final_path)?;
-                Image::File { file, path: final_path }
+        let final_name = file_name(meta);
+        if image.name != final_name {
+            self.place.rename(&image.name, &final_name)?;
+            self.place.sync()?;
+        }
+        for name in self.place.names()? {
+            if name != final_name && name.ends_with(FINAL) {
+                self.place.remove(&name)?;
             }
-            (Place::Memory(store), Image::Memory(bytes)) => {
-                store.save_snapshot(bytes.clone());
-                Image::Memory(bytes)
-            }
-            (_, other) => other,
+        }
+        let kept = Image {
+            name: final_name,
+            ..image
         };
         *current = Some((meta.clone(), kept.clone()));
         Ok(kept)
@@ -299,65 +290,45 @@ impl SnapshotStore {
 fn file_name(meta: &SnapshotMeta) -> String {
     match &meta.last_log_id {
         Some(last) => format!(
-            "{:020}-{}-{}.{FINAL}",
+            "{:020}-{}-{}{FINAL}",
             last.index, last.leader_id.term, last.leader_id.node_id
         ),
-        None => format!("empty.{FINAL}"),
+        None => format!("empty{FINAL}"),
     }
-}
-
-fn remove_others(directory: &Path, kept: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        if path != kept && path.extension().is_some_and(|extension| extension == FINAL) {
-            fs::remove_file(path)?;
-        }
-    }
-    Ok(())
 }
 
 /// An image being written or received. Its file is removed when it is dropped unfinished.
-pub(crate) enum ImageWriter {
-    File { file: File, partial: Partial },
-    Memory(Vec<u8>),
+pub(crate) struct ImageWriter {
+    writing: Writing,
+    partial: Partial,
 }
 
 /// A file that is removed unless it is finished.
-pub(crate) struct Partial(Option<PathBuf>);
+struct Partial(Option<(Place, String)>);
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        if let Some(path) = self.0.take()
-            && let Err(error) = fs::remove_file(&path)
+        if let Some((place, name)) = self.0.take()
+            && let Err(error) = place.remove(&name)
         {
-            tracing::warn!(path = %path.display(), %error, "removing an unfinished snapshot");
+            tracing::warn!(path = place.path(&name), %error, "removing an unfinished snapshot");
         }
     }
 }
 
 impl ImageWriter {
     /// Makes the content durable. Blocks.
-    pub(crate) fn finish(self) -> io::Result<Image> {
-        match self {
-            ImageWriter::File { file, mut partial } => {
-                file.sync_all()?;
-                let path = partial
-                    .0
-                    .take()
-                    .ok_or_else(|| io::Error::other("a snapshot is finished once"))?;
-                Image::open(&path)
-            }
-            ImageWriter::Memory(bytes) => Ok(Image::Memory(bytes.into())),
-        }
+    pub(crate) fn finish(mut self) -> io::Result<Image> {
+        self.writing.sync()?;
+        let finished = self.partial.0.take();
+        let (place, name) = finished.ok_or_else(|| io::Error::other("a snapshot is finished once"))?;
+        Image::open(&place, &name)
     }
 }
 
 impl Write for ImageWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            ImageWriter::File { file, .. } => file.write(bytes),
-            ImageWriter::Memory(vec) => vec.write(bytes),
-        }
+        self.writing.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

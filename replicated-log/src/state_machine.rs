@@ -186,33 +186,27 @@ impl<S: StateMachine> RaftSnapshotBuilder<TypeConfig> for Builder<S> {
             .ok_or_else(|| io::Error::other("a snapshot is built once"))?;
         let meta = self.meta.clone();
         let snapshots = Arc::clone(&self.snapshots);
+        let image = loop {
+            let (meta, view, store) = (meta.clone(), view.clone(), Arc::clone(&snapshots));
+            match snapshots.off_the_runtime(move || store.write::<S>(&meta, &view)).await {
+                // A snapshot that fails would stop the replica.
+                Err(error) if error.kind() == io::ErrorKind::StorageFull && !snapshots.is_closed() => {
+                    tracing::error!("the disk is full: the snapshot waits until there is space");
+                    tokio::time::sleep(SPACE_POLL).await;
+                }
+                other => break other?,
+            }
+        };
+        let store = Arc::clone(&snapshots);
         let work = move || {
-            let image = write_when_there_is_space::<S>(&snapshots, &meta, &view)?;
             // Freeing the view takes long when the state has moved on, so it happens here and not on the apply path.
             drop(view);
-            let image = snapshots.keep(&meta, image)?;
+            let image = store.keep(&meta, image)?;
             Ok(snapshot_of(meta, image))
         };
-        let snapshot = self.snapshots.off_the_runtime(work).await?;
+        let snapshot = snapshots.off_the_runtime(work).await?;
         let upto = self.meta.last_log_id.as_ref().map(position).unwrap_or_default();
         tracing::info!(log_index = upto.index, term = upto.term, "wrote a snapshot");
         Ok(snapshot)
-    }
-}
-
-/// Writes an image; while the disk is full it waits, because a snapshot that fails would stop the replica.
-fn write_when_there_is_space<S: StateMachine>(
-    snapshots: &SnapshotStore,
-    meta: &SnapshotMeta,
-    view: &S::View,
-) -> io::Result<Image> {
-    loop {
-        match snapshots.write::<S>(meta, view) {
-            Err(error) if error.kind() == io::ErrorKind::StorageFull && !snapshots.is_closed() => {
-                tracing::error!("the disk is full: the snapshot waits until there is space");
-                std::thread::sleep(SPACE_POLL);
-            }
-            other => return other,
-        }
     }
 }

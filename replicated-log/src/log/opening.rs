@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::error::StartError;
-use crate::log_store::memory::MemoryDisk;
-use crate::log_store::sled::{self, OpenError};
-use crate::log_store::{LogStore, NodeRecord, Recovered};
+use crate::log_store::{LogStore, NodeRecord, OpenError, Recovered, sled};
 use crate::snapshot::SnapshotStore;
 
 /// The log below the data directory.
@@ -34,18 +32,17 @@ pub(super) async fn open(config: &Config) -> Result<Opened, StartError> {
 }
 
 fn open_memory(config: &Config, node: &NodeRecord) -> Result<Opened, StartError> {
-    let directory = Path::new("(memory)");
-    let memory = config.memory_store.clone().unwrap_or_default();
-    let stored = memory.node_record(node);
-    sled::check_node(&stored, node).map_err(|error| start_error(directory, node, error))?;
-    let snapshots =
-        SnapshotStore::in_memory(memory.clone()).map_err(|error| start_error(directory, node, error.into()))?;
-    let recovered = memory.recovered();
-    check_snapshot(&recovered, &snapshots).map_err(|error| start_error(directory, node, error))?;
-    Ok(Opened {
-        store: LogStore::inline(recovered, MemoryDisk(memory)),
-        snapshots: Arc::new(snapshots),
-    })
+    let mount = config.memory_store.clone().unwrap_or_default().mount();
+    let open = || -> Result<Opened, OpenError> {
+        let (disk, recovered) = mount.open_log(node)?;
+        let snapshots = SnapshotStore::in_memory(mount)?;
+        check_snapshot(&recovered, &snapshots)?;
+        Ok(Opened {
+            store: LogStore::in_task(recovered, disk),
+            snapshots: Arc::new(snapshots),
+        })
+    };
+    open().map_err(|error| start_error(Path::new("(memory)"), node, error))
 }
 
 fn open_directory(data_dir: &Path, node: &NodeRecord) -> Result<Opened, StartError> {

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use openraft::StorageError;
 use openraft::testing::log::{StoreBuilder, Suite};
 use tempfile::TempDir;
 
-use super::memory::MemoryDisk;
 use super::{LogStore, MemoryStore, NodeRecord, sled};
 use crate::LogPosition;
 use crate::snapshot::SnapshotStore;
@@ -75,17 +75,17 @@ impl StoreBuilder<TypeConfig, LogStore, Machine<Recorder>, TempDir> for OnSled {
     }
 }
 
-struct InMemory;
+/// On a simulated disk, whose syncs take up to this long.
+struct InMemory(Duration);
 
 impl StoreBuilder<TypeConfig, LogStore, Machine<Recorder>, ()> for InMemory {
     async fn build(&self) -> Result<((), LogStore, Machine<Recorder>), StorageError<TypeConfig>> {
-        let memory = MemoryStore::new();
-        let snapshots = SnapshotStore::in_memory(memory.clone()).unwrap();
-        Ok((
-            (),
-            LogStore::inline(memory.recovered(), MemoryDisk(memory)),
-            machine(snapshots),
-        ))
+        let memory = MemoryStore::with_seed(1);
+        memory.set_latency(Duration::ZERO..=self.0);
+        let mount = memory.mount();
+        let (disk, recovered) = mount.open_log(&node()).unwrap();
+        let snapshots = SnapshotStore::in_memory(mount).unwrap();
+        Ok(((), LogStore::in_task(recovered, disk), machine(snapshots)))
     }
 }
 
@@ -96,5 +96,10 @@ async fn the_sled_store_conforms() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_memory_store_conforms() {
-    Suite::test_all(InMemory).await.unwrap();
+    Suite::test_all(InMemory(Duration::ZERO)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_memory_store_conforms_when_its_syncs_take_time() {
+    Suite::test_all(InMemory(Duration::from_millis(20))).await.unwrap();
 }

@@ -67,8 +67,7 @@ mod tests {
 
     use super::Delay;
     use crate::LogPosition;
-    use crate::log_store::memory::MemoryDisk;
-    use crate::log_store::{LogStore, MemoryStore};
+    use crate::log_store::{LogStore, MemoryStore, NodeRecord};
     use crate::snapshot::{SnapshotData, SnapshotStore};
     use crate::state_machine::{Machine, StateMachine};
     use crate::type_config::{Entry, LeaderId, LogId, Membership, Node, Snapshot, TypeConfig, Vote};
@@ -170,9 +169,14 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_new_leader_does_not_count_its_own_entries_before_they_are_durable() {
-        let (delay, memory) = (Delay::default(), MemoryStore::new());
-        let store = LogStore::delayed(memory.recovered(), MemoryDisk(memory.clone()), delay.clone());
-        let snapshots = Arc::new(SnapshotStore::in_memory(memory).unwrap());
+        let (delay, mount) = (Delay::default(), MemoryStore::new().mount());
+        let node = NodeRecord {
+            node_id: 2,
+            cluster_name: "delayed".into(),
+        };
+        let (disk, recovered) = mount.open_log(&node).unwrap();
+        let store = LogStore::delayed(recovered, disk, delay.clone());
+        let snapshots = Arc::new(SnapshotStore::in_memory(mount).unwrap());
         let machine = Machine::new(Nothing, Arc::new(Waiting::new(0)), snapshots);
         let options = openraft::Config {
             enable_elect: false,

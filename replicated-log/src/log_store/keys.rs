@@ -31,8 +31,11 @@ pub(super) const FORMAT_VERSION: u8 = 1;
 /// Bytes of a log key.
 const LOG_KEY_BYTES: usize = 10;
 
+/// A key of the log tree.
+pub(super) type LogKey = [u8; LOG_KEY_BYTES];
+
 /// The key of one part of the record that starts at `first_index`.
-pub(super) fn log_key(first_index: u64, part: u16) -> [u8; LOG_KEY_BYTES] {
+pub(super) fn log_key(first_index: u64, part: u16) -> LogKey {
     let mut key = [0; LOG_KEY_BYTES];
     key[..8].copy_from_slice(&first_index.to_be_bytes());
     key[8..].copy_from_slice(&part.to_be_bytes());

@@ -39,6 +39,8 @@ pub(super) enum Done {
     Nobody,
     Reply(oneshot::Sender<io::Result<()>>),
     Flushed(IoFlushed),
+    #[cfg(test)]
+    Delayed(IoFlushed, Delay),
 }
 
 impl Done {
@@ -49,6 +51,8 @@ impl Done {
             // A caller that went away does not need the answer.
             Done::Reply(reply) => drop(reply.send(result)),
             Done::Flushed(callback) => callback.io_completed(result),
+            #[cfg(test)]
+            Done::Delayed(callback, delay) => delay.later(move || callback.io_completed(result)),
         }
     }
 }
@@ -62,65 +66,63 @@ pub(super) fn closed() -> io::Error {
     io::Error::other("the log store is closed")
 }
 
-enum Path {
-    Thread {
-        jobs: Mutex<Option<mpsc::Sender<Job>>>,
-        /// Becomes true when the thread has let go of the disk.
-        ended: watch::Receiver<bool>,
-    },
-    Inline {
-        disk: Mutex<Option<Box<dyn Disk>>>,
-        #[cfg(test)]
-        delay: Option<Delay>,
-    },
-}
-
 pub(super) struct Writer {
-    path: Path,
+    jobs: Mutex<Option<mpsc::Sender<Job>>>,
+    /// Becomes true when the loop has let go of the disk.
+    ended: watch::Receiver<bool>,
     health: watch::Sender<StorageHealth>,
+    #[cfg(test)]
+    delay: Option<Delay>,
 }
 
 impl Writer {
+    /// A writer on a thread of its own, for a disk that blocks.
     pub(super) fn on_thread(disk: impl Disk) -> io::Result<Self> {
+        let (writer, work) = Self::new(disk);
+        // For its timers only; nothing else ever runs there.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        std::thread::Builder::new()
+            .name("log-writer".into())
+            .spawn(move || runtime.block_on(work))?;
+        Ok(writer)
+    }
+
+    /// A writer in a task of the runtime this is called in, for a disk that never blocks.
+    pub(super) fn in_task(disk: impl Disk) -> Self {
+        let (writer, work) = Self::new(disk);
+        tokio::spawn(work);
+        writer
+    }
+
+    fn new<D: Disk>(disk: D) -> (Self, impl Future<Output = ()> + Send + use<D>) {
         let (jobs, queue) = mpsc::channel(QUEUE_MAX);
-        let (health, _) = watch::channel(StorageHealth::Working);
+        let health = watch::channel(StorageHealth::Working).0;
         let (end, ended) = watch::channel(false);
-        let thread = WriterThread {
-            disk: Box::new(disk),
+        let work = WriterLoop {
+            disk,
             queue,
             health: health.clone(),
         };
-        std::thread::Builder::new().name("log-writer".into()).spawn(move || {
-            thread.run();
-            end.send_replace(true);
-        })?;
-        Ok(Writer {
-            path: Path::Thread {
-                jobs: Mutex::new(Some(jobs)),
-                ended,
-            },
+        let writer = Writer {
+            jobs: Mutex::new(Some(jobs)),
+            ended,
             health,
-        })
-    }
-
-    pub(super) fn inline(disk: impl Disk) -> Self {
-        Writer {
-            path: Path::Inline {
-                disk: Mutex::new(Some(Box::new(disk))),
-                #[cfg(test)]
-                delay: None,
-            },
-            health: watch::channel(StorageHealth::Working).0,
-        }
+            #[cfg(test)]
+            delay: None,
+        };
+        let work = async move {
+            work.run().await;
+            end.send_replace(true);
+        };
+        (writer, work)
     }
 
     #[cfg(test)]
-    pub(super) fn delayed(disk: impl Disk, held_back_by: Delay) -> Self {
-        let mut writer = Self::inline(disk);
-        if let Path::Inline { delay, .. } = &mut writer.path {
-            *delay = Some(held_back_by);
+    pub(super) fn delayed(disk: impl Disk, delay: Delay) -> Self {
+        Writer {
+            delay: Some(delay),
+            ..Self::in_task(disk)
         }
-        writer
     }
 
     pub(super) fn health(&self) -> watch::Receiver<StorageHealth> {
@@ -131,34 +133,26 @@ impl Writer {
         self.health.send_replace(StorageHealth::Failed(reason));
     }
 
+    fn jobs(&self) -> io::Result<mpsc::Sender<Job>> {
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        jobs.clone().ok_or_else(closed)
+    }
+
     /// Queues a change; waits while the queue is full.
     pub(super) async fn submit(&self, job: Job) -> io::Result<()> {
-        match &self.path {
-            Path::Thread { jobs, .. } => {
-                let jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                jobs.ok_or_else(closed)?.send(job).await.map_err(|_| closed())
-            }
-            Path::Inline {
-                disk,
-                #[cfg(test)]
-                delay,
-            } => {
-                let written = match disk.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-                    Some(disk) => disk.write(std::slice::from_ref(&job.change)),
-                    None => Err(closed()),
-                };
-                let reason = written.err().map(|error| error.to_string());
-                if let Some(reason) = &reason {
-                    self.health.send_replace(StorageHealth::Failed(reason.clone()));
-                }
-                #[cfg(test)]
-                if let (Some(delay), Done::Flushed(_)) = (delay, &job.done) {
-                    delay.later(move || job.done.complete(reason.as_deref().map_or(Ok(()), Err)));
-                    return Ok(());
-                }
-                job.done.complete(reason.as_deref().map_or(Ok(()), Err));
-                Ok(())
-            }
+        #[cfg(test)]
+        let job = self.held_back(job);
+        self.jobs()?.send(job).await.map_err(|_| closed())
+    }
+
+    #[cfg(test)]
+    fn held_back(&self, job: Job) -> Job {
+        match (&self.delay, job.done) {
+            (Some(delay), Done::Flushed(callback)) => Job {
+                change: job.change,
+                done: Done::Delayed(callback, delay.clone()),
+            },
+            (_, done) => Job { done, ..job },
         }
     }
 
@@ -168,50 +162,39 @@ impl Writer {
             change,
             done: Done::Nobody,
         };
-        match &self.path {
-            Path::Thread { jobs, .. } => {
-                let jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                match jobs.ok_or_else(closed)?.try_send(job) {
-                    Err(mpsc::error::TrySendError::Closed(_)) => Err(closed()),
-                    Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => Ok(()),
-                }
-            }
-            Path::Inline { .. } => self.submit(job).await,
+        match self.jobs()?.try_send(job) {
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(closed()),
+            Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => Ok(()),
         }
     }
 
     pub(super) async fn close(&self) {
-        match &self.path {
-            Path::Thread { jobs, ended } => {
-                drop(jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
-                let mut ended = ended.clone();
-                // An error means that the thread is gone, which is what is waited for.
-                drop(ended.wait_for(|ended| *ended).await);
-            }
-            Path::Inline { disk, .. } => drop(disk.lock().unwrap_or_else(PoisonError::into_inner).take()),
-        }
+        drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let mut ended = self.ended.clone();
+        // An error means that the loop is gone, which is what is waited for.
+        drop(ended.wait_for(|ended| *ended).await);
     }
 }
 
-struct WriterThread {
-    disk: Box<dyn Disk>,
+struct WriterLoop<D> {
+    disk: D,
     queue: mpsc::Receiver<Job>,
     health: watch::Sender<StorageHealth>,
 }
 
-impl WriterThread {
-    fn run(mut self) {
+impl<D: Disk> WriterLoop<D> {
+    async fn run(mut self) {
         let mut changes: Vec<Change> = Vec::new();
         let mut waiting: Vec<Done> = Vec::new();
         let mut open = true;
         while open {
-            open = self.collect(&mut changes, &mut waiting);
+            open = self.collect(&mut changes, &mut waiting).await;
             // A committed id alone is not worth a flush; it goes with the next change, or with the last.
             let worth_it = changes.iter().any(|change| !matches!(change, Change::Committed(_)));
             if changes.is_empty() || (open && !worth_it && changes.len() < HINTS_MAX) {
                 continue;
             }
-            let result = self.write(&changes);
+            let result = self.write(&changes).await;
             changes.clear();
             for done in waiting.drain(..) {
                 done.complete(result.as_ref().copied().map_err(String::as_str));
@@ -220,8 +203,8 @@ impl WriterThread {
     }
 
     /// Waits for a job, then takes all that are queued. False when nobody can queue any more.
-    fn collect(&mut self, changes: &mut Vec<Change>, waiting: &mut Vec<Done>) -> bool {
-        let Some(first) = self.queue.blocking_recv() else {
+    async fn collect(&mut self, changes: &mut Vec<Change>, waiting: &mut Vec<Done>) -> bool {
+        let Some(first) = self.queue.recv().await else {
             return false;
         };
         let mut next = Some(first);
@@ -239,12 +222,11 @@ impl WriterThread {
         true
     }
 
-    fn write(&mut self, changes: &[Change]) -> Result<(), String> {
+    async fn write(&mut self, changes: &[Change]) -> Result<(), String> {
         if let StorageHealth::Failed(reason) = &*self.health.borrow() {
             return Err(reason.clone());
         }
-        let result = self.wait_for_space().and_then(|()| self.disk.write(changes));
-        result.map_err(|error| {
+        self.write_durably(changes).await.map_err(|error| {
             let reason = error.to_string();
             tracing::error!(reason, "the log store failed; this replica must be restarted");
             self.health.send_replace(StorageHealth::Failed(reason.clone()));
@@ -252,7 +234,13 @@ impl WriterThread {
         })
     }
 
-    fn wait_for_space(&mut self) -> io::Result<()> {
+    async fn write_durably(&mut self, changes: &[Change]) -> io::Result<()> {
+        self.wait_for_space().await?;
+        self.disk.write(changes)?;
+        self.disk.sync().await
+    }
+
+    async fn wait_for_space(&mut self) -> io::Result<()> {
         let mut waited = false;
         while !self.disk.has_space()? {
             if !waited {
@@ -266,7 +254,7 @@ impl WriterThread {
                     "closed while the disk was full",
                 ));
             }
-            std::thread::sleep(SPACE_POLL);
+            tokio::time::sleep(SPACE_POLL).await;
         }
         if waited {
             tracing::info!("the disk has space again");
@@ -299,6 +287,10 @@ mod tests {
             } else {
                 Ok(())
             }
+        }
+
+        async fn sync(&mut self) -> io::Result<()> {
+            Ok(())
         }
 
         fn has_space(&mut self) -> io::Result<bool> {

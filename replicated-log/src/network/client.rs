@@ -280,7 +280,7 @@ fn snapshot_chunks(
 ) -> impl Stream<Item = proto::SnapshotChunk> + Send + 'static {
     use proto::snapshot_chunk::Part;
     let header = std::iter::once(Part::Header(header));
-    let blocks = matches!(image, Image::File { .. });
+    let blocks = image.blocks();
     let parts = header.chain(ImageChunks { image, offset: 0 }.map(Part::Bytes));
     let mut messages = parts.map(|part| proto::SnapshotChunk { part: Some(part) });
     if !blocks {

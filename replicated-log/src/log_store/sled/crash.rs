@@ -4,8 +4,9 @@ use bytes::Bytes;
 use openraft::EntryPayload;
 use tempfile::TempDir;
 
+use super::super::layout::OpenError;
 use super::super::{Change, ClusterId, ClusterRecord, Disk, NodeRecord, Recovered, keys};
-use super::{OpenError, SledDisk, open};
+use super::{SledDisk, open};
 use crate::type_config::{CommandGroup, Entry, LeaderId, LogId};
 
 fn node() -> NodeRecord {
@@ -34,12 +35,17 @@ fn append(range: std::ops::Range<u64>) -> Change {
     Change::Append(range.map(|index| entry(index, 10)).collect())
 }
 
+fn write(disk: &mut SledDisk, changes: &[Change]) {
+    disk.write(changes).unwrap();
+    disk.make_durable().unwrap();
+}
+
 fn create(changes: &[Change]) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let (mut disk, recovered) = open(directory.path(), &node()).unwrap();
     assert!(recovered.entries.is_empty());
     for change in changes {
-        disk.write(std::slice::from_ref(change)).unwrap();
+        write(&mut disk, std::slice::from_ref(change));
     }
     directory
 }
@@ -84,8 +90,10 @@ fn a_store_written_in_any_steps_is_found_again() {
     assert_eq!(recovered.entries[56], entry(56, 300_000));
 
     // The huge entry lies in several parts; they go and come as one.
-    disk.write(&[Change::TruncateFrom(56), append(56..58), Change::Purge(log_id(54))])
-        .unwrap();
+    write(
+        &mut disk,
+        &[Change::TruncateFrom(56), append(56..58), Change::Purge(log_id(54))],
+    );
     drop(disk);
     let (_, recovered) = reopen(&directory);
     assert_eq!(
@@ -131,7 +139,7 @@ fn changes_written_together_equal_changes_written_one_by_one() {
     ];
     let one_by_one = create(&changes);
     let together = create(&[]);
-    reopen(&together).0.write(&changes).unwrap();
+    write(&mut reopen(&together).0, &changes);
     let entries = |directory: &TempDir| {
         let kept = reopen(directory)
             .1
@@ -174,9 +182,16 @@ fn a_damaged_record_is_refused() {
     let directory = create(&[append(0..5), append(5..9)]);
     {
         let (disk, _) = reopen(&directory);
-        let mut value = disk.log.get(keys::log_key(5, 0)).unwrap().unwrap().to_vec();
+        let mut value = disk
+            .layout
+            .trees
+            .log
+            .get(keys::log_key(5, 0))
+            .unwrap()
+            .unwrap()
+            .to_vec();
         *value.last_mut().unwrap() ^= 1;
-        disk.log.insert(keys::log_key(5, 0), value).unwrap();
+        disk.layout.trees.log.insert(keys::log_key(5, 0), value).unwrap();
         disk.make_durable().unwrap();
     }
     let reason = damage(&directory);
@@ -188,7 +203,7 @@ fn a_missing_record_is_refused() {
     let directory = create(&[append(0..5), append(5..9), append(9..12)]);
     {
         let (disk, _) = reopen(&directory);
-        disk.log.remove(keys::log_key(5, 0)).unwrap();
+        disk.layout.trees.log.remove(keys::log_key(5, 0)).unwrap();
         disk.make_durable().unwrap();
     }
     let reason = damage(&directory);
@@ -201,7 +216,7 @@ fn a_missing_part_of_a_record_is_refused() {
         let directory = create(&[append(0..5), Change::Append(vec![entry(5, 300_000)]), append(6..7)]);
         {
             let (disk, _) = reopen(&directory);
-            assert!(disk.log.remove(keys::log_key(5, part)).unwrap().is_some());
+            assert!(disk.layout.trees.log.remove(keys::log_key(5, part)).unwrap().is_some());
             disk.make_durable().unwrap();
         }
         damage(&directory);
@@ -212,8 +227,8 @@ fn a_missing_part_of_a_record_is_refused() {
 fn a_log_that_starts_after_what_was_purged_is_refused() {
     let directory = create(&[append(0..5), append(5..9), Change::Purge(log_id(4))]);
     {
-        let (disk, _) = reopen(&directory);
-        disk.put(keys::PURGED, &Some(log_id(2))).unwrap();
+        let (mut disk, _) = reopen(&directory);
+        disk.layout.put(keys::PURGED, &Some(log_id(2))).unwrap();
         disk.make_durable().unwrap();
     }
     let reason = damage(&directory);
@@ -228,7 +243,7 @@ fn a_store_of_a_newer_version_is_refused() {
     let directory = create(&[]);
     {
         let (disk, _) = reopen(&directory);
-        disk.meta.insert(keys::FORMAT, &[9]).unwrap();
+        disk.layout.trees.meta.insert(keys::FORMAT, &[9]).unwrap();
         disk.make_durable().unwrap();
     }
     assert!(matches!(

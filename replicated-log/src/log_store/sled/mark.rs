@@ -13,7 +13,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::open::OpenError;
+use super::super::layout::OpenError;
 
 /// Name of the file in the store's directory.
 const MARK_FILE: &str = "reached";
