@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use planted::{Bug, is_planted};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -213,8 +214,10 @@ impl<S: StateMachine> Founding<S> {
                 continue;
             }
             match (&reply.cluster_id, reply.pristine) {
-                (Some(cluster_id), false) => return Err(self.not_new(*peer, cluster_id, reply)),
-                (None, false) => {
+                (Some(cluster_id), false) if !is_planted(Bug::WipedVotes) => {
+                    return Err(self.not_new(*peer, cluster_id, reply));
+                }
+                (_, false) => {
                     tracing::warn!(node_id = config.node_id, peer, "a member has a log but no cluster");
                 }
                 (_, true) if reply.initial_members != config.initial_members => {

@@ -26,6 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use openraft::LogState;
 use openraft::storage::RaftLogStorage;
+use planted::{Bug, is_planted};
 
 pub(crate) use self::identity::{ClusterId, ClusterRecord, NodeRecord};
 pub(crate) use self::layout::OpenError;
@@ -221,7 +222,13 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
-        self.write_durably(Change::Vote(*vote)).await?;
+        let change = Change::Vote(*vote);
+        if is_planted(Bug::ForgetVote) {
+            let done = Done::Nobody;
+            self.0.writer.submit(Job { change, done }).await?;
+        } else {
+            self.write_durably(change).await?;
+        }
         self.state().vote = Some(*vote);
         Ok(())
     }
@@ -269,12 +276,18 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> Result<(), io::Error> {
-        let from = last_log_id.map_or(0, |last| last.index + 1);
+        let mut from = last_log_id.map_or(0, |last| last.index + 1);
+        if is_planted(Bug::TruncateTooMuch) {
+            from = from.saturating_sub(1);
+        }
         {
             let mut state = self.state();
             while state.entries.back().is_some_and(|entry| entry.log_id.index >= from) {
                 state.entries.pop_back();
             }
+        }
+        if is_planted(Bug::TruncateTooLittle) {
+            return Ok(());
         }
         // Appends that follow wait in the same queue, so nobody needs to wait for the truncation itself.
         let change = Change::TruncateFrom(from);

@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt};
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, RaftSnapshotBuilder};
+use planted::{Bug, is_planted};
 
 use crate::snapshot::{Image, SnapshotData, SnapshotStore};
 use crate::type_config::{CommandGroup, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig, position};
@@ -55,6 +56,9 @@ pub trait StateMachine: Send + Sync + 'static {
 pub(crate) struct Machine<S: StateMachine> {
     machine: S,
     applied: Option<LogId>,
+    /// Whether anything was applied since the start, and what before the last batch; for planted bugs only.
+    has_applied: bool,
+    applied_before: Option<LogId>,
     membership: StoredMembership,
     waiting: Arc<Waiting<S::Outcome>>,
     snapshots: Arc<SnapshotStore>,
@@ -65,6 +69,8 @@ impl<S: StateMachine> Machine<S> {
         Machine {
             machine,
             applied: None,
+            has_applied: false,
+            applied_before: None,
             membership: StoredMembership::default(),
             waiting,
             snapshots,
@@ -100,11 +106,17 @@ impl<S: StateMachine> RaftStateMachine<TypeConfig> for Machine<S> {
         let mut answers = Vec::new();
         let mut responders = Vec::new();
         let mut upto = None;
+        self.applied_before = self.applied;
         while let Some(next) = entries.next().await {
             let (entry, responder) = next?;
             self.applied = Some(entry.log_id);
             upto = Some(position(&entry.log_id));
+            let again = is_planted(Bug::ApplyTwice) && !std::mem::replace(&mut self.has_applied, true);
             match entry.payload {
+                EntryPayload::Normal(group) if again => {
+                    self.apply_group(&entry.log_id, &group, &mut answers);
+                    self.apply_group(&entry.log_id, &group, &mut answers);
+                }
                 EntryPayload::Blank => {}
                 EntryPayload::Normal(group) => self.apply_group(&entry.log_id, &group, &mut answers),
                 EntryPayload::Membership(membership) => {
@@ -127,10 +139,11 @@ impl<S: StateMachine> RaftStateMachine<TypeConfig> for Machine<S> {
     }
 
     async fn get_snapshot_builder(&mut self) -> Self::SnapshotBuilder {
+        let before = self.applied_before.filter(|_| is_planted(Bug::SnapshotClaimsLess));
         Builder {
             view: Some(self.machine.view()),
             meta: SnapshotMeta {
-                last_log_id: self.applied,
+                last_log_id: before.or(self.applied),
                 last_membership: self.membership.clone(),
             },
             snapshots: Arc::clone(&self.snapshots),

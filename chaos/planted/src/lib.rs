@@ -41,38 +41,40 @@ macro_rules! bugs {
 }
 
 bugs! {
+    // The log and its disk.
     AcknowledgeBeforeSync = "acknowledge-before-sync", "an append counts as durable before it is synced";
     ForgetVote = "forget-vote", "a vote is answered before it is synced";
-    ApplyTwice = "apply-twice", "a restarted replica applies the last committed entry again";
-    SkipTermCheck = "skip-term-check", "an append of an older term is taken";
-    SendBeforeCommit = "send-before-commit", "a task is sent to its agent when it is proposed";
-    StaleRead = "stale-read", "a read is answered without asking a quorum";
+    SnapshotNotSynced = "snapshot-not-synced", "a snapshot counts before it is synced";
+    AcceptTornTail = "accept-torn-tail", "a record with a wrong checksum is taken at start-up";
     TruncateTooMuch = "truncate-too-much", "a truncation drops one entry more than it should";
     TruncateTooLittle = "truncate-too-little", "a truncation is not written to the disk";
-    LosePendingKill = "lose-pending-kill", "a new leader does not send the kills that were under way";
-    ReuseOfferId = "reuse-offer-id", "a new leadership counts its offers from the beginning";
-    WipedVotes = "wiped-votes", "a replica with an emptied directory votes under its old id";
-    UnknownAsDone = "unknown-as-done", "a proposal that timed out is answered as carried out";
-    AcceptTornTail = "accept-torn-tail", "a record with a wrong checksum is taken at start-up";
     PurgeTooMuch = "purge-too-much", "the log is purged beyond the snapshot";
-    SnapshotSkipsTask = "snapshot-skips-task", "a snapshot leaves out the youngest task";
-    SnapshotOldIndex = "snapshot-old-index", "a restored snapshot claims the index before its own";
-    InstallKeepsOld = "install-keeps-old", "an installed snapshot is merged into what was there";
-    LaunchTwice = "launch-twice", "a new leader sends every launch again, also to agents that have started it";
-    TerminalRevives = "terminal-revives", "an update of a terminal task changes its state";
-    UpdateOutOfOrder = "update-out-of-order", "updates of a task waiting for a framework are sent newest first";
-    UpdateLostAtFailover = "update-lost-at-failover", "a new leader does not send updates that are not acknowledged";
-    UpdateBeforeCommit = "update-before-commit", "an update reaches the framework before it is committed";
-    AcknowledgeOther = "acknowledge-other", "an acknowledgement is passed on without comparing the update's id";
-    OldOfferHonoured = "old-offer-honoured", "an ACCEPT naming an offer that is gone launches on its agent all the same";
-    FrameworkForgotten = "framework-forgotten", "the failover timeout of a framework runs on after it has come back";
-    AgentTasksForgotten = "agent-tasks-forgotten", "an agent that reregisters without a task is believed at once and nobody is told";
-    SkipAnnouncement = "skip-announcement", "a new leader takes calls before its own first entry is committed";
-    QuotaNotReplicated = "quota-not-replicated", "followers do not apply a change of a quota";
-    NondeterministicApply = "nondeterministic-apply", "applying depends on which replica applies";
-    EventTwice = "event-twice", "a resumed event stream begins one event too early";
-    DescriptorLeak = "descriptor-leak", "connections of frameworks that went away are kept";
-    ReplyToWrongCaller = "reply-to-wrong-caller", "a launch that failed validation at apply is answered as accepted";
+    ApplyTwice = "apply-twice", "a restarted replica applies the last entry it had again";
+    SnapshotClaimsLess = "snapshot-claims-less", "a snapshot claims the index before its own";
+    SnapshotSkipsTask = "snapshot-skips-task", "a snapshot leaves out the last task";
+    // Raft.
+    SkipTermCheck = "skip-term-check", "entries of a deposed leader are taken";
+    WipedVotes = "wiped-votes", "a replica with an emptied directory comes back under its old id";
+    StaleRead = "stale-read", "a read is answered without asking a quorum";
+    UnknownAsDone = "unknown-as-done", "a call whose command may be lost is answered as carried out";
+    // The registry.
+    NondeterministicApply = "nondeterministic-apply", "one of the replicas applies a kill differently";
+    TerminalRevives = "terminal-revives", "an update of a task that has ended changes its state";
+    KillForgotten = "kill-forgotten", "a kill is sent but not remembered";
+    RefusedSilently = "refused-silently", "nobody is told of a task refused when its launch was applied";
+    UnreachableForever = "unreachable-forever", "tasks of an agent that was unreachable are not taken up when it comes back";
+    // The leading master.
+    SendBeforeCommit = "send-before-commit", "a task is sent to its agent when it is proposed";
+    UpdateBeforeCommit = "update-before-commit", "an update reaches the framework when it is proposed";
+    AcknowledgeForFramework = "acknowledge-for-framework", "an update is acknowledged before the framework has";
+    LosePendingKill = "lose-pending-kill", "a new leader does not send the kills that were under way";
+    LoseLaunch = "lose-launch", "a new leader does not send again the launches that their agents lack";
+    ReuseOfferId = "reuse-offer-id", "each leadership gives its offers the ids of the one before";
+    OldOfferHonoured = "old-offer-honoured", "an ACCEPT that names an offer of another leadership launches all the same";
+    FrameworkForgotten = "framework-forgotten", "the failover timeout runs on after the framework has come back";
+    ReplyToWrongCaller = "reply-to-wrong-caller", "the answer to a command goes to the caller of the next one";
+    TaskUpdateDropped = "task-update-dropped", "an update that comes while its framework is away is taken for acknowledged";
+    DescriptorLeak = "descriptor-leak", "streams of frameworks that went away are never closed";
 }
 
 impl Display for Bug {

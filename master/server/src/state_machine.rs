@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use bytes::{BufMut, Bytes, BytesMut};
 use master_core::registry::Position;
 use master_core::{Applied, Command, CommandKind, Outcome, Registry};
+use planted::{Bug, is_planted};
 use replicated_log::{LogPosition, StateMachine};
 use tokio::sync::{mpsc, watch};
 
@@ -157,6 +158,12 @@ impl StateMachine for ReplicatedRegistry {
             CommandKind::AnnounceLeader(announce) => Some(announce.node_id),
             _ => None,
         };
+        if is_planted(Bug::NondeterministicApply)
+            && self.node_id == 2
+            && matches!(command.kind, CommandKind::KillTask(_))
+        {
+            return;
+        }
         let applied = self.registry.apply(
             Position {
                 term: position.term,

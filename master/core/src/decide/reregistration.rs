@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use planted::{Bug, is_planted};
 use proto::internal::{ReconcileTasksMessage, ReregisterSlaveMessage};
 use proto::v1::task_status::{Reason, Source};
 use proto::v1::{self, TaskStatus};
@@ -201,6 +202,12 @@ fn decide_admitted(
     decision.reconcile = reconciliations(registry, &missing, &resend);
     decision.resend = resend;
     decision.kill_again = kills_of_agent(registry, &agent.id);
+    if is_planted(Bug::LosePendingKill) {
+        decision.kill_again.clear();
+    }
+    if is_planted(Bug::LoseLaunch) {
+        decision.resend.clear();
+    }
 }
 
 /// Every kill that was asked for and whose task has not ended.

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use planted::{Bug, is_planted};
 use serde::{Deserialize, Deserializer, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -83,6 +84,11 @@ impl Registry {
             .values()
             .flat_map(|history| history.unreachable.iter_numbered());
         let completed_tasks = self.histories.values().flat_map(|history| history.completed.iter());
+        let recorded_tasks = if is_planted(Bug::SnapshotSkipsTask) {
+            self.tasks.len().saturating_sub(1)
+        } else {
+            usize::MAX
+        };
         std::iter::once(Record::Cluster(self.cluster().into()))
             .chain(self.frameworks.values().cloned().map(Record::Framework))
             .chain(
@@ -102,7 +108,7 @@ impl Registry {
                     .map(|(number, _, agent)| Record::GoneAgent(number, agent.clone())),
             )
             .chain(executors.cloned().map(Record::Executor))
-            .chain(self.tasks.values().cloned().map(Record::Task))
+            .chain(self.tasks.values().take(recorded_tasks).cloned().map(Record::Task))
             .chain(unreachable_tasks.map(|(number, _, task)| Record::UnreachableTask(number, task.clone())))
             .chain(completed_tasks.map(|(number, task)| Record::CompletedTask(*number, task.clone())))
     }

@@ -11,6 +11,7 @@ use master_core::command::LaunchTasks;
 use master_core::ids::{AgentId, ExecutorId, FrameworkId, OfferId, TaskId};
 use master_core::resources::Resources;
 use master_core::{CommandKind, Encoded, validate};
+use planted::{Bug, is_planted};
 use proto::internal::StatusUpdate;
 use proto::v1::offer::{Operation, operation};
 use proto::v1::scheduler::{Event, call, event};
@@ -43,7 +44,12 @@ impl Leadership {
                 role: &offer.role,
             })
         };
-        if let Err(problem) = validate::offers(framework_id, &offer_ids, lookup) {
+        let checked = validate::offers(framework_id, &offer_ids, lookup);
+        if is_planted(Bug::OldOfferHonoured) && checked.is_err() {
+            self.honour_whatever_is_named(framework_id, accept.operations, reply);
+            return;
+        }
+        if let Err(problem) = checked {
             self.refuse_accept(framework_id, &offer_ids, &accept.operations, &problem);
             reply.send(HttpResponse::new(202));
             return;
@@ -82,6 +88,32 @@ impl Leadership {
         if !pool.available.is_empty() {
             let refuse = refuse_duration(accept.filters.as_ref());
             self.recover_offered(framework_id, &pool.agent_id, &pool.available, refuse);
+        }
+    }
+
+    /// What only a planted bug does: no offer is looked at.
+    fn honour_whatever_is_named(&mut self, framework_id: &FrameworkId, operations: Vec<Operation>, reply: Reply) {
+        let Some(first) = operations.iter().flat_map(launched_by).next() else {
+            reply.send(HttpResponse::new(202));
+            return;
+        };
+        let agent_id = AgentId::from(&first.agent_id);
+        let named: Vec<Resources> = operations
+            .iter()
+            .flat_map(launched_by)
+            .filter_map(|task| Resources::from_proto(&task.resources).ok())
+            .collect();
+        let available = named.iter().sum();
+        let mut pool = Pool {
+            framework_id: framework_id.clone(),
+            agent_id,
+            role: self.roles_of(framework_id).into_iter().next().unwrap_or_default(),
+            available,
+            starting: validate::StartingExecutors::default(),
+            reply: SharedReply::new(reply),
+        };
+        for operation in operations {
+            self.operation(&mut pool, operation);
         }
     }
 
@@ -281,7 +313,28 @@ impl Leadership {
             tasks: requested,
             reply: pool.reply.for_command(),
         };
-        self.propose(CommandKind::LaunchTasks(command), pending);
+        let kind = CommandKind::LaunchTasks(command);
+        if is_planted(Bug::SendBeforeCommit) {
+            self.send_at_once(&kind);
+        }
+        self.propose(kind, pending);
+    }
+
+    /// What only a planted bug does: the effect of a launch before it is in the log.
+    fn send_at_once(&self, kind: &CommandKind) {
+        let command = master_core::Command {
+            proposed_at: master_core::Timestamp(self.context.seams.clock.now_micros()),
+            kind: kind.clone(),
+        };
+        let applied = self
+            .registry
+            .clone()
+            .apply(master_core::registry::Position::default(), &command);
+        for effect in applied.effects {
+            if let master_core::Effect::SendTasks(launch) = effect {
+                self.send_tasks(&launch);
+            }
+        }
     }
 
     /// The launch is in the registry: what its tasks and new executors hold is now used, the rest of what was asked for

@@ -4,6 +4,7 @@ use libprocess::{Message, Upid};
 use master_core::command::{AgentRemoval, RemoveAgent, RemoveExecutor, UpdateAgent, UpdateTaskStatus};
 use master_core::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
 use master_core::{CommandKind, Encoded};
+use planted::{Bug, is_planted};
 use proto::internal::{
     ExecutorToFrameworkMessage, ExitedExecutorMessage, RegisterSlaveMessage, ReregisterSlaveMessage,
     StatusUpdateMessage, SubmitSchedulerResponse, UnregisterSlaveMessage, UpdateSlaveMessage,
@@ -96,6 +97,9 @@ impl Leadership {
         let key = (framework_id.clone(), task_id.clone(), uuid.clone());
         if !self.updating.insert(key) {
             return;
+        }
+        if is_planted(Bug::UpdateBeforeCommit) {
+            self.forward_status(&framework_id, message.update.clone());
         }
         let command = UpdateTaskStatus {
             agent_id,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use master_core::CommandKind;
 use master_core::command::{FrameworkRemoval, RemoveFramework};
 use master_core::ids::FrameworkId;
+use planted::{Bug, is_planted};
 use proto::v1::scheduler::{Event, OfferConstraints, event};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -112,7 +113,10 @@ impl Leadership {
     /// Drops the stream, takes back the offers and starts the failover timer.
     pub(super) fn disconnect_framework(&mut self, framework_id: &FrameworkId) {
         if let Some(connection) = self.frameworks.get_mut(framework_id) {
-            connection.stream = None;
+            let stream = connection.stream.take();
+            if is_planted(Bug::DescriptorLeak) {
+                std::mem::forget(stream);
+            }
         }
         self.discard_offers_of_framework(framework_id);
         self.allocator.deactivate_framework(framework_id);
@@ -123,7 +127,8 @@ impl Leadership {
         let Some(connection) = self.frameworks.get_mut(framework_id) else {
             return;
         };
-        if connection.stream.is_some() || connection.disconnection != disconnection || connection.removing {
+        let is_back = connection.stream.is_some() || connection.disconnection != disconnection;
+        if (is_back && !is_planted(Bug::FrameworkForgotten)) || connection.removing {
             return;
         }
         connection.removing = true;

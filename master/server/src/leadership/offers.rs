@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use master_core::allocator::refuse_duration;
 use master_core::ids::{AgentId, FrameworkId, OfferId};
 use master_core::resources::Resources;
+use planted::{Bug, is_planted};
 use proto::v1::framework_info::capability::Type as Capability;
 use proto::v1::scheduler::{Event, call, event};
 use proto::v1::{self};
@@ -65,7 +66,12 @@ impl Leadership {
     }
 
     fn mint_offer_id(&mut self) -> OfferId {
-        let id = OfferId::from(format!("{}-O{}", self.master_id, self.next_offer).as_str());
+        let owner = if is_planted(Bug::ReuseOfferId) {
+            "M"
+        } else {
+            &self.master_id
+        };
+        let id = OfferId::from(format!("{owner}-O{}", self.next_offer).as_str());
         self.next_offer += 1;
         id
     }

@@ -7,6 +7,7 @@ use libprocess::HttpResponse;
 use master_core::ids::{AgentId, FrameworkId, TaskId};
 use master_core::resources::Resources;
 use master_core::{Command, CommandKind, Timestamp};
+use planted::{Bug, is_planted};
 use replicated_log::{ProposeError, ReadError};
 use tokio::time::Instant;
 
@@ -230,6 +231,13 @@ impl Leadership {
         tracing::info!(term = self.term, %error, ?pending, "a proposal failed");
         let is_moving = error.is_certainly_not_proposed() && !self.is_accepting();
         let asks_leader = is_moving || matches!(error, ProposeError::NotLeader { .. });
+        if is_planted(Bug::UnknownAsDone)
+            && matches!(error, ProposeError::Unknown)
+            && let Pending::Call(reply) | Pending::Updated(reply) = pending
+        {
+            reply.send(HttpResponse::new(202));
+            return;
+        }
         let response = || match error {
             ProposeError::Unknown | ProposeError::Fatal { .. } => unknown_outcome(),
             _ => unavailable(&error.to_string()),

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use planted::{Bug, is_planted};
+
 use super::Changes;
 use crate::command::KillTask;
 use crate::effect::{Effect, SendKill};
@@ -25,7 +27,11 @@ impl Registry {
         killed.kill = Some(Arc::new(KillRequest {
             policy: kill_policy.clone(),
         }));
-        let killed = self.put_task(killed);
+        let killed = if is_planted(Bug::KillForgotten) {
+            task
+        } else {
+            self.put_task(killed)
+        };
         changes.effect(Effect::SendKill(SendKill {
             agent_id: killed.agent_id.clone(),
             framework_id: framework_id.clone(),

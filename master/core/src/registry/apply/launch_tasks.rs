@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use planted::{Bug, is_planted};
 use proto::v1::task_status::Reason;
 use proto::v1::{ExecutorInfo, TaskInfo, TaskState};
 
@@ -310,7 +311,9 @@ fn duplicate(task_id: &TaskId) -> Refusal {
 fn refuse(task: &Task, refusal: Refusal, launched: &mut Launched, changes: &mut Changes) {
     let Refusal { state, reason, message } = refusal;
     let status = changes.status(task, state, reason, &message);
-    changes.tell(task, status);
+    if !is_planted(Bug::RefusedSilently) {
+        changes.tell(task, status);
+    }
     launched.refused.push(RefusedTask {
         task_id: task.id.clone(),
         state,

@@ -3,6 +3,7 @@
 //! Two states per task, as in Mesos: `state` is the newest the agent knows (`latest_state`), `status_update_state` the one
 //! of the update that was relayed last. A terminal state stays; updates that come behind it are still relayed in order.
 
+use planted::{Bug, is_planted};
 use proto::internal::StatusUpdate;
 use proto::v1::TaskState;
 
@@ -74,6 +75,7 @@ impl Registry {
     ) -> StatusChange {
         // A terminal update counts once more under another uuid: it is the one the framework will acknowledge.
         let relayed_last = task.status_update_state.is_some_and(is_terminal);
+        let relayed_last = relayed_last && !is_planted(Bug::TerminalRevives);
         if task.status_update_uuid == Some(uuid) || (relayed_last && !is_terminal(state)) {
             return StatusChange::Repeated;
         }
@@ -83,7 +85,7 @@ impl Registry {
             .filter(|latest| is_terminal(*latest) || !is_terminal(state))
             .unwrap_or(state);
         let mut updated = Task::clone(task);
-        if !task.is_terminal() {
+        if !task.is_terminal() || is_planted(Bug::TerminalRevives) {
             updated.state = latest;
         }
         updated.status_update_state = Some(state);
