@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::encoded::Encoded;
 use crate::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
+use crate::registry::{Quota, Weight};
 use crate::timestamp::Timestamp;
 
 /// First byte of an encoded command; changes only when the whole layout does.
@@ -55,6 +56,10 @@ pub enum CommandKind {
     AcknowledgeStatus(AcknowledgeStatus),
     KillTask(KillTask),
     RemoveExecutor(RemoveExecutor),
+    UpdateQuota(UpdateQuota),
+    SetQuota(SetQuota),
+    RemoveQuota(RemoveQuota),
+    UpdateWeights(UpdateWeights),
 }
 
 /// The first command of a term: this node leads now. The very first one also names the cluster.
@@ -296,6 +301,38 @@ pub struct RemoveExecutor {
     pub status: i32,
 }
 
+/// An operator changes the quotas of roles, all or none (Mesos `UPDATE_QUOTA`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UpdateQuota {
+    /// The new quotas; an empty one removes what the role has.
+    pub quotas: Vec<Quota>,
+    /// Whatever the cluster has and the roles consume.
+    pub force: bool,
+}
+
+/// An operator gives a role its first quota (Mesos `SET_QUOTA`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SetQuota {
+    /// The guarantees are also the limits.
+    pub quota: Quota,
+    /// Whatever the cluster has.
+    pub force: bool,
+}
+
+/// An operator takes a role's quota away (Mesos `REMOVE_QUOTA`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RemoveQuota {
+    /// Which role.
+    pub role: Arc<str>,
+}
+
+/// An operator sets the weights of roles, all or none (Mesos `UPDATE_WEIGHTS`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UpdateWeights {
+    /// The new weights.
+    pub weights: Vec<Weight>,
+}
+
 /// A log record that is not a command of this version. The node must stop: it would apply something else than others.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum DecodeError {
@@ -386,6 +423,7 @@ macro_rules! into_kind {
 into_kind! {
     AnnounceLeader SubscribeFramework UpdateFramework RemoveFramework AdmitAgent ReregisterAgent MarkAgentUnreachable
     RemoveAgent MarkAgentGone UpdateAgent LaunchTasks UpdateTaskStatus LoseTasks AcknowledgeStatus KillTask RemoveExecutor
+    UpdateQuota SetQuota RemoveQuota UpdateWeights
 }
 
 #[cfg(test)]

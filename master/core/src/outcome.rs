@@ -114,6 +114,16 @@ pub enum Outcome {
     KillRecorded,
     /// RemoveExecutor.
     ExecutorRemoved,
+    /// UpdateQuota, SetQuota, RemoveQuota.
+    QuotaUpdated {
+        /// Whose quotas may differ from before.
+        roles: Vec<Arc<str>>,
+    },
+    /// UpdateWeights.
+    WeightsUpdated {
+        /// Whose weights may differ from before.
+        roles: Vec<Arc<str>>,
+    },
     /// Nothing was changed.
     Rejected(Rejection),
 }
@@ -176,6 +186,45 @@ pub enum Rejection {
     /// No such executor.
     #[error("executor {1} of framework {0} is unknown")]
     UnknownExecutor(FrameworkId, ExecutorId),
+    /// A quota that makes no sense; the text is the one the operator gets.
+    #[error("{0}")]
+    InvalidQuota(String),
+    /// Only top-level roles have quotas; the text is the one the operator gets.
+    #[error("Updating quota on nested role '{0}' is not supported yet")]
+    NestedQuota(Arc<str>),
+    /// More is guaranteed than there is.
+    #[error(
+        "total quota guarantees '{guarantees}' exceed cluster capacity '{capacity}' (use 'force' flag to bypass this \
+         check)"
+    )]
+    QuotaOvercommits {
+        /// Of all roles.
+        guarantees: String,
+        /// Of all agents.
+        capacity: String,
+    },
+    /// The role has more than it would be limited to.
+    #[error(
+        "Role '{role}' is already consuming '{consumed}'; this is higher than the requested limits '{limits}' (use \
+         'force' flag to bypass this check)"
+    )]
+    QuotaBelowConsumption {
+        /// Which one.
+        role: Arc<str>,
+        /// What it consumes.
+        consumed: String,
+        /// What it would be limited to.
+        limits: String,
+    },
+    /// The role has a quota; the text is the one the operator gets.
+    #[error("Cannot set quota for role '{0}' which already has quota")]
+    QuotaExists(Arc<str>),
+    /// The role has no quota; the text is the one the operator gets.
+    #[error("Role '{0}' has no quota set")]
+    NoQuota(Arc<str>),
+    /// A weight that makes no sense; the text is the one the operator gets after what was asked.
+    #[error("Failed to validate update weights request JSON{0}")]
+    InvalidWeight(String),
     /// A message inside the command cannot be decoded or lacks what it needs.
     #[error("{what} of the command is malformed: {why}")]
     Malformed {

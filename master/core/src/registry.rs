@@ -9,6 +9,7 @@
 //!   unreachable list; a task id of a framework is live or unreachable at most once;
 //! * a terminal task never becomes non-terminal;
 //! * an agent's used resources are the sum over its executors and its tasks that have not ended;
+//! * a quota has a valid top-level role and guarantees within its limits, a weight is positive;
 //! * bounded lists stay within their bounds, ids never repeat, the clock never runs backwards.
 
 mod accessors;
@@ -19,6 +20,7 @@ mod executor;
 mod framework;
 mod history;
 mod invariants;
+mod quota;
 mod record;
 mod ring;
 mod snapshot;
@@ -36,6 +38,7 @@ pub use cluster::{Cluster, LeaderRecord};
 pub use executor::Executor;
 pub use framework::{CompletedFramework, Framework};
 pub use history::History;
+pub use quota::{Amounts, Quota, Weight, amounts_text};
 pub use ring::Ring;
 pub use snapshot::SnapshotError;
 pub use task::{GroupLaunch, KillRequest, Launch, STATUSES_PER_TASK_MAX, Task, is_terminal, uuid_bytes};
@@ -81,6 +84,10 @@ pub struct Registry {
     histories: OrdMap<FrameworkId, Arc<History>>,
     /// Index of the unreachable tasks in `histories`.
     unreachable_by_agent: OrdSet<(AgentId, FrameworkId, TaskId)>,
+    /// By role; never empty ones.
+    quotas: OrdMap<Arc<str>, Arc<Quota>>,
+    /// By role.
+    weights: OrdMap<Arc<str>, Arc<Weight>>,
     /// Sum over the hashes of all records but the cluster's; see `record.rs`.
     records_hash: u128,
 }

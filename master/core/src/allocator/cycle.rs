@@ -1,18 +1,22 @@
 //! One run: offering what is available.
 //!
-//! Mesos runs two stages, first what quota guarantees ask for, then everything else. There are no quotas here yet, so only
-//! the second stage exists; a first one would walk the same shuffled agents before it.
+//! Two stages over the agents, as in Mesos: first what unsatisfied guarantees ask for, then everything else. Without
+//! guarantees there is only the second one, without quotas nothing is cut.
 
 use super::agents::Agent;
 use super::facts::{FrameworkFacts, MinAllocatable};
+use super::quantities::Names;
+use super::quotas::{Cut, Headroom, Stage};
 use super::role_tree::RoleTree;
 use super::shuffle::SplitMix;
 use super::{Allocation, Allocator, SlotOwner, constraints, filters};
-use crate::ids::AgentId;
+use crate::ids::{AgentId, FrameworkId};
 use crate::resources::{Resources, is_strict_subrole};
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 impl Allocator {
     /// Offers what is available on the given agents (all when None) and books it as offered.
@@ -27,14 +31,40 @@ impl Allocator {
             Some(ids) => ids.iter().filter_map(|id| self.agents.number(id)).collect(),
         };
         candidates.retain(|&number| self.is_candidate(number));
-        SplitMix::new(seed).shuffle(&mut candidates);
+        let mut random = SplitMix::new(seed);
+        random.shuffle(&mut candidates);
         let mut allocations = Vec::new();
-        for number in candidates {
-            for (slot, resources) in self.choose(number) {
+        if self.quotas.is_empty() {
+            self.allocate_among(&candidates, None, &mut allocations);
+            return allocations;
+        }
+        let mut headroom = self.headroom();
+        if headroom.has_open_guarantees() {
+            self.allocate_among(&candidates, Some((&mut headroom, Stage::Guarantees)), &mut allocations);
+            random.shuffle(&mut candidates);
+        }
+        self.allocate_among(&candidates, Some((&mut headroom, Stage::Rest)), &mut allocations);
+        merged(allocations)
+    }
+
+    /// One stage of a run.
+    fn allocate_among(
+        &mut self,
+        candidates: &[u32],
+        mut quotas: Option<(&mut Headroom, Stage)>,
+        allocations: &mut Vec<Allocation>,
+    ) {
+        for &number in candidates {
+            let quotas = quotas.as_mut().map(|(headroom, stage)| (&mut **headroom, *stage));
+            if let Some((headroom, Stage::Guarantees)) = &quotas
+                && !headroom.has_open_guarantees()
+            {
+                return;
+            }
+            for (slot, resources) in self.choose(number, quotas) {
                 allocations.extend(self.book_offer(number, slot, resources));
             }
         }
-        allocations
     }
 
     fn is_candidate(&self, agent: u32) -> bool {
@@ -50,12 +80,13 @@ impl Allocator {
     }
 
     /// Who gets what of one agent. The order of the clients is that at the start; takes from `available`, books nothing.
-    fn choose(&mut self, agent: u32) -> Vec<(u32, Resources)> {
+    fn choose(&mut self, agent: u32, mut quotas: Option<(&mut Headroom, Stage)>) -> Vec<(u32, Resources)> {
         let Allocator {
             agents,
             tree,
             frameworks,
             slots,
+            names,
             config,
             listing,
             ..
@@ -65,10 +96,17 @@ impl Allocator {
         };
         let mut given: Vec<(u32, Resources)> = Vec::new();
         let mut shared_given = Resources::new();
+        let mut was_everybody_asked = true;
         // Plain resources that nobody's global minimum is met by need no look at the clients one by one.
         let meets_global = meets(&config.min_allocatable, &agent.available);
         RoleTree::visit(tree, &mut |slot| {
             if agent.blocked.contains(slot) {
+                return ControlFlow::Continue(());
+            }
+            if let Some((headroom, stage)) = &quotas
+                && !headroom.concerns(slot, *stage)
+            {
+                was_everybody_asked = false;
                 return ControlFlow::Continue(());
             }
             let owner = slots.get(slot as usize).and_then(Option::as_ref);
@@ -90,6 +128,14 @@ impl Allocator {
                 }
                 return ControlFlow::Continue(());
             };
+            let Some(offer) = view.within_quota(offer, quotas.as_ref(), &config.min_allocatable, names) else {
+                // Only for now: somebody else may give something back anywhere.
+                was_everybody_asked = false;
+                return ControlFlow::Continue(());
+            };
+            if let Some((headroom, _)) = &mut quotas {
+                headroom.give(slot, &offer, names);
+            }
             agent.take(&offer);
             if !agent.plain {
                 shared_given.add(&offer.filter(|entry| entry.kind().is_shared()));
@@ -101,7 +147,7 @@ impl Allocator {
                 ControlFlow::Continue(())
             }
         });
-        if given.is_empty() {
+        if given.is_empty() && was_everybody_asked {
             // Everybody was asked: nobody needs to be until something changes.
             agent.blocked.cover(*listing);
         }
@@ -123,6 +169,7 @@ impl Allocator {
         let framework = self.frameworks.get_mut(owner.framework)?;
         framework.agents.insert(agent_number);
         self.tree.allocate(slot, &amount, &self.names);
+        self.quotas.touch(agent_number);
         Some(Allocation {
             framework_id: framework.id.clone(),
             role: owner.role,
@@ -177,6 +224,29 @@ impl View<'_> {
         (!self.agent.filters.refuses(self.slot, &candidate)).then(|| candidate.into_owned())
     }
 
+    /// What quotas leave of an offer; None when nothing, or too little.
+    fn within_quota(
+        &self,
+        offer: Resources,
+        quotas: Option<&(&mut Headroom, Stage)>,
+        least: &MinAllocatable,
+        names: &Names,
+    ) -> Option<Resources> {
+        let Some((headroom, stage)) = quotas else {
+            return Some(offer);
+        };
+        match headroom.cut(self.slot, &offer, *stage, names) {
+            Cut::Whole => Some(offer),
+            Cut::Nothing => None,
+            Cut::Part(part) => {
+                let least = self.facts.min_allocatable.get(&*self.owner.role).unwrap_or(least);
+                let is_offered =
+                    !part.is_empty() && meets(least, &part) && !self.agent.filters.refuses(self.slot, &part);
+                is_offered.then_some(part)
+            }
+        }
+    }
+
     fn agent_is_visible(&self, visibility: &Visibility<'_>) -> bool {
         let (agent, facts) = (&self.agent.facts, self.facts);
         let gpus_hidden = visibility.filter_gpu_resources && self.agent.has_gpus && !facts.gpu_resources;
@@ -208,6 +278,27 @@ impl View<'_> {
     fn was_given(&self, kind: &crate::resources::Kind) -> bool {
         self.shared_given.scalar_entry(kind).is_some()
     }
+}
+
+/// One offer per framework, role and agent, though two stages gave something.
+fn merged(allocations: Vec<Allocation>) -> Vec<Allocation> {
+    let mut places: BTreeMap<(FrameworkId, Arc<str>, AgentId), usize> = BTreeMap::new();
+    let mut merged: Vec<Allocation> = Vec::with_capacity(allocations.len());
+    for allocation in allocations {
+        let key = (
+            allocation.framework_id.clone(),
+            allocation.role.clone(),
+            allocation.agent_id.clone(),
+        );
+        match places.entry(key) {
+            Entry::Occupied(place) => merged[*place.get()].resources.add(&allocation.resources),
+            Entry::Vacant(place) => {
+                place.insert(merged.len());
+                merged.push(allocation);
+            }
+        }
+    }
+    merged
 }
 
 fn meets(least: &MinAllocatable, resources: &Resources) -> bool {

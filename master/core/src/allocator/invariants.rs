@@ -12,6 +12,7 @@ impl Allocator {
     pub fn check_invariants(&mut self) -> Result<(), String> {
         self.tree.check_invariants(&self.names)?;
         self.check_agents()?;
+        self.check_quotas()?;
         self.check_clients()
     }
 

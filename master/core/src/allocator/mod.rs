@@ -7,7 +7,10 @@
 //! Habits that frameworks are tuned to and that are kept: an agent's resources go to one framework at a time, whole; a refusal
 //! suppresses offers that it contains; shares count offers.
 //!
-//! Not here yet: quota guarantees and limits (the first stage of a run, see `cycle`), inverse offers, the random sorter.
+//! Quotas of top-level roles are kept (see `quotas`): limits are never exceeded by an offer, what is guaranteed is held back
+//! from everybody else.
+//!
+//! Not here yet: inverse offers, the random sorter.
 
 mod agents;
 mod constraints;
@@ -17,6 +20,7 @@ mod filters;
 mod frameworks;
 mod invariants;
 mod quantities;
+mod quotas;
 mod role_tree;
 mod shuffle;
 mod slab;
@@ -34,6 +38,7 @@ use cycle::Visibility;
 use filters::Expiries;
 use frameworks::Framework;
 use quantities::Names;
+use quotas::Quotas;
 use role_tree::RoleTree;
 use slab::Slab;
 use std::collections::BTreeSet;
@@ -116,6 +121,7 @@ pub struct Allocator {
     /// Owners of the slots of `tree`, by slot number.
     slots: Vec<Option<SlotOwner>>,
     tree: RoleTree,
+    quotas: Quotas,
     names: Names,
     expiries: Expiries,
     whitelist: Option<BTreeSet<String>>,
@@ -134,6 +140,7 @@ impl Allocator {
             frameworks: Slab::new(),
             slots: Vec::new(),
             tree,
+            quotas: Quotas::default(),
             names: Names::new(),
             expiries: Expiries::default(),
             whitelist: None,
@@ -160,9 +167,7 @@ impl Allocator {
         for (framework, resources) in used {
             self.hold(number, framework, resources);
         }
-        if let Some(agent) = self.agents.get_mut(number) {
-            agent.recompute();
-        }
+        self.recompute(number);
         self.request_agent(id);
     }
 
@@ -181,6 +186,7 @@ impl Allocator {
             }
             self.forget_holder(number, framework);
         }
+        self.quotas.touch(number);
         if let Some((_, agent)) = self.agents.remove(id) {
             let quantities = self.names.quantities(&agent.total);
             self.tree.change_total(&quantities, &Default::default());
@@ -194,7 +200,8 @@ impl Allocator {
 
     /// Changes an agent's total; what is held stays held, even beyond the new total.
     pub fn update_agent_total(&mut self, id: &AgentId, total: Resources) {
-        let Some(agent) = self.agents.number(id).and_then(|number| self.agents.get_mut(number)) else {
+        let Some(number) = self.agents.number(id) else { return };
+        let Some(agent) = self.agents.get_mut(number) else {
             return;
         };
         if agent.total == total {
@@ -202,7 +209,7 @@ impl Allocator {
         }
         let (less, more) = (self.names.quantities(&agent.total), self.names.quantities(&total));
         agent.total = total;
-        agent.recompute();
+        self.recompute(number);
         self.tree.change_total(&less, &more);
         self.request_agent(id.clone());
     }
@@ -234,8 +241,10 @@ impl Allocator {
     }
 
     fn set_agent_active(&mut self, id: &AgentId, active: bool) {
-        if let Some(agent) = self.agents.number(id).and_then(|number| self.agents.get_mut(number)) {
+        let Some(number) = self.agents.number(id) else { return };
+        if let Some(agent) = self.agents.get_mut(number) {
             agent.active = active;
+            self.quotas.touch(number);
         }
     }
 
@@ -303,9 +312,15 @@ impl Allocator {
             return;
         };
         self.hold(number, framework, resources);
-        if let Some(agent) = self.agents.get_mut(number) {
+        self.recompute(number);
+    }
+
+    /// Brings what follows from an agent's total and what is held of it up to date.
+    fn recompute(&mut self, agent: u32) {
+        if let Some(agent) = self.agents.get_mut(agent) {
             agent.recompute();
         }
+        self.quotas.touch(agent);
     }
 
     /// Converts offered resources (reserving, unreserving, creating and destroying volumes): `consumed` becomes `converted`
@@ -338,10 +353,10 @@ impl Allocator {
                 held.offered.take_available(consumed);
                 held.offered.add(converted);
             }
-            agent.recompute();
             let more = self.names.quantities(&agent.total);
             self.tree.change_total(&less, &more);
         }
+        self.recompute(number);
         self.count(number, framework);
         true
     }
@@ -390,7 +405,7 @@ impl Allocator {
         if all_freed {
             agent.held.remove(&framework);
         }
-        agent.recompute();
+        self.recompute(number);
         self.release_counted(framework, &freed, &still);
         if all_freed {
             self.forget_holder(number, framework);

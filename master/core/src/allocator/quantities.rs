@@ -12,11 +12,16 @@ impl Names {
         Names(["cpus", "mem", "disk", "gpus"].map(Arc::from).to_vec())
     }
 
-    fn index(&mut self, name: &str) -> usize {
-        self.0.iter().position(|known| &**known == name).unwrap_or_else(|| {
+    pub(super) fn index(&mut self, name: &str) -> usize {
+        self.find(name).unwrap_or_else(|| {
             self.0.push(name.into());
             self.0.len() - 1
         })
+    }
+
+    /// The index of a name that was met already.
+    pub(super) fn find(&self, name: &str) -> Option<usize> {
+        self.0.iter().position(|known| &**known == name)
     }
 
     pub(super) fn text(&self, index: usize) -> &str {
@@ -55,6 +60,11 @@ impl Quantities {
 
     pub(super) fn get(&self, index: usize) -> i64 {
         self.0.get(index).copied().unwrap_or(0)
+    }
+
+    pub(super) fn increase(&mut self, index: usize, amount: i64) {
+        let sum = self.at(index);
+        *sum = sum.saturating_add(amount);
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, i64)> {

@@ -13,6 +13,7 @@ impl Registry {
         self.check_agents()?;
         self.check_tasks()?;
         self.check_lists()?;
+        self.check_quotas()?;
         let (kept, recomputed) = (self.state_hash(), self.recomputed_state_hash());
         if kept != recomputed {
             return Err(format!(
@@ -98,6 +99,16 @@ impl Registry {
             }
         }
         Ok(())
+    }
+
+    fn check_quotas(&self) -> Result<(), String> {
+        for quota in self.quotas() {
+            if quota.is_empty() || quota.role.contains('/') {
+                return Err(format!("role '{}' cannot have the quota {quota:?}", quota.role));
+            }
+            quota.check()?;
+        }
+        self.weights().try_for_each(|weight| weight.check())
     }
 
     fn check_lists(&self) -> Result<(), String> {

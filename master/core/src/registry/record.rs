@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::registry::cluster::ClusterRecord;
 use crate::registry::{
-    AgentRecord, CompletedFramework, Executor, Framework, GoneAgent, Registry, Task, UnreachableAgent,
+    AgentRecord, CompletedFramework, Executor, Framework, GoneAgent, Quota, Registry, Task, UnreachableAgent, Weight,
 };
 
 /// One record. Append-only: snapshots of older versions are read too. Numbers order the bounded lists.
@@ -26,6 +26,8 @@ pub(crate) enum Record {
     Task(#[serde(deserialize_with = "into_arc")] Arc<Task>),
     UnreachableTask(u64, Arc<Task>),
     CompletedTask(u64, #[serde(deserialize_with = "into_arc")] Arc<Task>),
+    Quota(Arc<Quota>),
+    Weight(Arc<Weight>),
 }
 
 impl Record {
@@ -111,6 +113,8 @@ impl Registry {
             .chain(self.tasks.values().take(recorded_tasks).cloned().map(Record::Task))
             .chain(unreachable_tasks.map(|(number, _, task)| Record::UnreachableTask(number, task.clone())))
             .chain(completed_tasks.map(|(number, task)| Record::CompletedTask(*number, task.clone())))
+            .chain(self.quotas.values().cloned().map(Record::Quota))
+            .chain(self.weights.values().cloned().map(Record::Weight))
     }
 
     /// Equal registries have equal hashes, on every replica and after every restart: the wrapping sum over the hashes of

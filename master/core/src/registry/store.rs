@@ -10,8 +10,8 @@ use crate::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
 use crate::registry::record::Record;
 use crate::registry::{
     Agent, AgentRecord, COMPLETED_FRAMEWORKS_MAX, COMPLETED_TASKS_PER_FRAMEWORK_MAX, Cluster, CompletedFramework,
-    Executor, Framework, GONE_AGENTS_MAX, GoneAgent, History, Registry, Task, UNREACHABLE_AGENTS_MAX,
-    UNREACHABLE_TASKS_PER_FRAMEWORK_MAX, UnreachableAgent,
+    Executor, Framework, GONE_AGENTS_MAX, GoneAgent, History, Quota, Registry, Task, UNREACHABLE_AGENTS_MAX,
+    UNREACHABLE_TASKS_PER_FRAMEWORK_MAX, UnreachableAgent, Weight,
 };
 use crate::resources::{Resources, Value};
 
@@ -303,6 +303,36 @@ impl Registry {
                 history.latest_completed.remove(&evicted.id);
             }
             self.hash_out(&Record::CompletedTask(oldest, evicted));
+        }
+    }
+
+    // Quotas and weights
+
+    /// Sets a role's quota; an empty one is removed.
+    pub(crate) fn put_quota(&mut self, quota: Quota) {
+        let quota = Quota::new(&quota.role, quota.guarantees, quota.limits);
+        self.take_quota(&quota.role);
+        if quota.is_empty() {
+            return;
+        }
+        let quota = Arc::new(quota);
+        self.hash_in(&Record::Quota(quota.clone()));
+        self.quotas.insert(quota.role.clone(), quota);
+    }
+
+    /// Takes a role's quota out.
+    pub(crate) fn take_quota(&mut self, role: &Arc<str>) -> Option<Arc<Quota>> {
+        let quota = self.quotas.remove(role)?;
+        self.hash_out(&Record::Quota(quota.clone()));
+        Some(quota)
+    }
+
+    /// Sets a role's weight.
+    pub(crate) fn put_weight(&mut self, weight: Weight) {
+        let weight = Arc::new(weight);
+        self.hash_in(&Record::Weight(weight.clone()));
+        if let Some(former) = self.weights.insert(weight.role.clone(), weight) {
+            self.hash_out(&Record::Weight(former));
         }
     }
 

@@ -185,6 +185,13 @@ impl Kind {
         self.detail.as_ref().is_some_and(|detail| detail.exclusive)
     }
 
+    /// Counts for a role's quota when it is allocated to it: unreserved, and cannot be taken back.
+    pub fn is_for_quota(&self) -> bool {
+        self.detail
+            .as_ref()
+            .is_none_or(|detail| detail.reservations.is_empty() && !detail.revocable && !detail.shared)
+    }
+
     /// The resource provider that offers it; None: the agent itself.
     pub fn provider(&self) -> Option<&str> {
         self.detail.as_ref().and_then(|detail| detail.provider.as_deref())

@@ -22,7 +22,7 @@ use std::sync::Arc;
 pub use display::{WireText, format_number};
 pub use kind::{Kind, Name, Reservation};
 
-pub use role::{is_strict_subrole, role_syntax};
+pub use role::{is_strict_subrole, role_syntax, top_level_role};
 pub use validity::{ResourceError, check as check_resource};
 pub use value::{Ranges, THOUSANDTHS_PER_UNIT, Value, thousandths_from_f64, thousandths_to_f64};
 
@@ -51,6 +51,11 @@ impl Entry {
             Value::Shared(shared) => shared.0,
             Value::Ranges(_) | Value::Set(_) => 0,
         }
+    }
+
+    /// An amount that nobody shares.
+    pub fn is_scalar(&self) -> bool {
+        matches!(self.value, Value::Scalar(_))
     }
 
     fn key(&self) -> (&Kind, u8) {
@@ -223,6 +228,38 @@ impl Resources {
         Resources {
             entries: self.entries.iter().filter(|entry| keep(entry)).cloned().collect(),
         }
+    }
+
+    /// At most `room` thousandths of each name (None: everything), in the order of the kinds; what can only be taken whole
+    /// and does not fit is left out. Ranges and sets stay.
+    pub fn shrunk_to(&self, room: impl Fn(&str) -> Option<i64>) -> Resources {
+        let mut left: Vec<(&str, Option<i64>)> = Vec::new();
+        let mut shrunk = Resources::new();
+        for entry in &self.entries {
+            let Value::Scalar(amount) = entry.value else {
+                shrunk.entries.push(entry.clone());
+                continue;
+            };
+            let name = entry.kind.name();
+            let place = left.iter().position(|(of, _)| *of == name).unwrap_or_else(|| {
+                left.push((name, room(name)));
+                left.len() - 1
+            });
+            let Some(left) = &mut left[place].1 else {
+                shrunk.entries.push(entry.clone());
+                continue;
+            };
+            let taken = amount.min(*left);
+            if taken <= 0 || (taken < amount && entry.kind.is_exclusive()) {
+                continue;
+            }
+            *left -= taken;
+            shrunk.entries.push(Entry {
+                kind: entry.kind.clone(),
+                value: Value::Scalar(taken),
+            });
+        }
+        shrunk
     }
 
     /// Applies a change to every kind and normalises again.

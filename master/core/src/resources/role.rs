@@ -38,6 +38,11 @@ pub fn role_syntax(role: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// The root of the role's tree: `a` for `a` and for `a/b/c`.
+pub fn top_level_role(role: &str) -> &str {
+    role.split_once('/').map_or(role, |(top, _)| top)
+}
+
 /// True when `role` is below `ancestor` in the tree of roles.
 pub fn is_strict_subrole(ancestor: &str, role: &str) -> bool {
     role.strip_prefix(ancestor)

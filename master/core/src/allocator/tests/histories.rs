@@ -1,7 +1,9 @@
 //! Random histories: whatever happens in whatever order, the books agree and nothing is given out twice.
 
 use super::*;
+use crate::resources::top_level_role;
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 #[derive(Clone, Debug)]
 enum Event {
@@ -20,6 +22,8 @@ enum Event {
     Launch(usize),
     Finish(usize),
     Wait(u64),
+    Quota(u8, i64, i64),
+    Weight(u8, u8),
 }
 
 fn any_event() -> impl Strategy<Value = Event> {
@@ -40,6 +44,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         4 => any::<usize>().prop_map(Event::Launch),
         3 => any::<usize>().prop_map(Event::Finish),
         2 => (1u64..3).prop_map(|seconds| Event::Wait(seconds * SECOND)),
+        3 => (any::<u8>(), 0i64..10, 0i64..10).prop_map(|(role, guarantee, more)| Event::Quota(role, guarantee, more)),
+        1 => (any::<u8>(), 1u8..5).prop_map(|(role, weight)| Event::Weight(role, weight)),
     ]
 }
 
@@ -73,6 +79,8 @@ struct World {
     used: Vec<Allocation>,
     suppressed: BTreeSet<(FrameworkId, String)>,
     refused: Vec<(Allocation, u64)>,
+    /// By role and name, in thousandths.
+    limits: BTreeMap<(String, String), i64>,
 }
 
 fn take<T>(list: &mut Vec<T>, index: usize) -> Option<T> {
@@ -88,6 +96,7 @@ impl World {
             used: Vec::new(),
             suppressed: BTreeSet::new(),
             refused: Vec::new(),
+            limits: BTreeMap::new(),
         }
     }
 
@@ -159,7 +168,51 @@ impl World {
                 }
             }
             Event::Wait(micros) => self.now += micros,
+            Event::Quota(role, guarantee, more) => self.set_quota(role, guarantee, more),
+            Event::Weight(role, weight) => self
+                .allocator
+                .set_weight(ROLES[role as usize % ROLES.len()], f64::from(weight)),
         }
+    }
+
+    /// Half of the quotas are removed again, some are limits only; all of cpus, some of memory too.
+    fn set_quota(&mut self, role: u8, guarantee: i64, more: i64) {
+        let name = ["*", "a", "c"][role as usize % 3];
+        let (mut guarantees, mut limits) = (Amounts::new(), Amounts::new());
+        if guarantee < 5 {
+            guarantees.insert("cpus".into(), guarantee * 700);
+            limits.insert("cpus".into(), (guarantee + more) * 700);
+            if role > 127 {
+                limits.insert("mem".into(), more * 600_000);
+            }
+        }
+        self.allocator.set_quota(name, &guarantees, &limits);
+        self.limits.retain(|(of, _), _| of != name);
+        self.limits.extend(
+            limits
+                .into_iter()
+                .map(|(of, limit)| ((name.to_owned(), of.to_string()), limit)),
+        );
+    }
+
+    /// What counts for the quota of a role's tree, as the caller remembers it.
+    fn consumed(&self, role: &str, name: &str) -> i64 {
+        let held = self
+            .offers
+            .iter()
+            .chain(&self.used)
+            .filter(|it| top_level_role(&it.role) == role);
+        let held = held
+            .flat_map(|it| it.resources.iter())
+            .filter(|it| it.kind().is_for_quota());
+        let agents = self.allocator.agents.iter();
+        let totals = agents.filter_map(|(_, number)| Some(&self.allocator.agents.get(number)?.total));
+        let reserved = totals.flat_map(|total| total.iter()).filter(|it| {
+            let reserved = it.kind().reservation_role();
+            reserved.is_some_and(|reserved| top_level_role(reserved) == role)
+        });
+        let of_name = held.chain(reserved).filter(|it| it.kind().name() == name);
+        of_name.map(|it| it.scalar()).sum()
     }
 
     /// An agent that comes (back) reports what runs on it; whatever was offered of it is void.
@@ -205,6 +258,9 @@ impl World {
 
     fn allocate(&mut self, seed: u64) {
         let before_within = self.allocator.is_within_totals();
+        let limits = self.limits.keys().cloned();
+        let consumed: Vec<_> = limits.map(|key| (self.consumed(&key.0, &key.1), key)).collect();
+        let surplus = self.allocator.surplus();
         let made = self.allocator.allocate(self.now, seed, None);
         assert!(
             !before_within || self.allocator.is_within_totals(),
@@ -227,6 +283,20 @@ impl World {
             assert!(offer.resources.allocation_roles().iter().eq([&offer.role]));
         }
         self.offers.extend(made);
+        for (before, key) in consumed {
+            let (after, limit) = (self.consumed(&key.0, &key.1), self.limits[&key]);
+            assert!(
+                after <= limit.max(before),
+                "{key:?}: {before} became {after}, the limit is {limit}"
+            );
+        }
+        for (name, after) in self.allocator.surplus() {
+            let before = surplus.get(&name).copied().unwrap_or(0);
+            assert!(
+                after >= before.min(0),
+                "{name}: {before} beyond the guarantees became {after}"
+            );
+        }
     }
 
     fn forget_refusals(&mut self, id: &FrameworkId) {

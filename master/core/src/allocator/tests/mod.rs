@@ -2,9 +2,11 @@
 
 mod facts;
 mod histories;
+mod quotas;
 mod sharing;
 
 use super::*;
+use crate::registry::Amounts;
 use crate::resources::Resources;
 use proto::v1::{self, framework_info};
 
@@ -12,6 +14,14 @@ const SECOND: u64 = MICROS_PER_SECOND;
 
 fn resources(text: &str) -> Resources {
     Resources::parse_flag(text, "*").unwrap()
+}
+
+/// Whole units by name.
+fn amounts(units: &[(&str, i64)]) -> Amounts {
+    units
+        .iter()
+        .map(|(name, units)| (Arc::from(*name), units * 1_000))
+        .collect()
 }
 
 fn framework_id(n: usize) -> FrameworkId {

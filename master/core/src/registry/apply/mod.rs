@@ -12,10 +12,14 @@ mod mark_agent_unreachable;
 mod remove_agent;
 mod remove_executor;
 mod remove_framework;
+mod remove_quota;
 mod reregister_agent;
+mod set_quota;
 mod subscribe_framework;
 mod update_agent;
+mod update_quota;
 mod update_task_status;
+mod update_weights;
 
 use crate::command::{Command, CommandKind};
 use crate::outcome::{Applied, Outcome, Rejection};
@@ -64,6 +68,10 @@ impl Registry {
             CommandKind::AcknowledgeStatus(command) => Ok(self.acknowledge_status(command, changes)),
             CommandKind::KillTask(command) => self.kill_task(command, changes),
             CommandKind::RemoveExecutor(command) => self.remove_executor(command, changes),
+            CommandKind::UpdateQuota(command) => self.update_quota(command),
+            CommandKind::SetQuota(command) => self.set_quota(command),
+            CommandKind::RemoveQuota(command) => self.remove_quota(command),
+            CommandKind::UpdateWeights(command) => self.update_weights(command),
         }
     }
 }

@@ -149,6 +149,18 @@ impl Assembly {
                 self.share_ids(&mut task);
                 self.put_completed_task(number, task)?;
             }
+            Record::Quota(quota) => {
+                let role = quota.role.clone();
+                if quota.is_empty() || registry.quotas.insert(role.clone(), quota).is_some() {
+                    return Err(format!("the quota of role '{role}' is empty or there twice"));
+                }
+            }
+            Record::Weight(weight) => {
+                let role = weight.role.clone();
+                if registry.weights.insert(role.clone(), weight).is_some() {
+                    return Err(format!("the weight of role '{role}' is there twice"));
+                }
+            }
             Record::Agent(agent) => {
                 let total = total_resources(&agent);
                 self.put_agent(agent, total)?;

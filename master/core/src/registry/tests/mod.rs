@@ -2,6 +2,7 @@
 
 mod agents;
 mod frameworks;
+mod quotas;
 mod random;
 mod snapshots;
 mod tasks;

@@ -8,7 +8,7 @@ use proto::v1::task_status::Reason;
 use crate::command::{
     AcknowledgeStatus, AdmitAgent, AgentRemoval, AnnounceLeader, Command, CommandKind, FrameworkRemoval, KillTask,
     LaunchTasks, LoseTasks, MarkAgentGone, MarkAgentUnreachable, RemoveAgent, RemoveExecutor, RemoveFramework,
-    ReregisterAgent, ReturnsFrom, SubscribeFramework, UpdateAgent,
+    RemoveQuota, ReregisterAgent, ReturnsFrom, SetQuota, SubscribeFramework, UpdateAgent, UpdateQuota, UpdateWeights,
 };
 use crate::encoded::Encoded;
 use crate::fixture::{
@@ -16,7 +16,7 @@ use crate::fixture::{
     uuid_of,
 };
 use crate::ids::{AgentId, FrameworkId};
-use crate::registry::{Position, Registry};
+use crate::registry::{Amounts, Position, Quota, Registry, Weight};
 use crate::timestamp::Timestamp;
 
 /// Few names, so that commands meet.
@@ -235,6 +235,34 @@ fn tasks() -> impl Strategy<Value = CommandKind> {
     prop_oneof![8 => update, 6 => acknowledge, 2 => kill, 2 => lose, 1 => executor]
 }
 
+/// Sensible ones and others: the log may hold anything.
+fn quotas() -> impl Strategy<Value = CommandKind> {
+    let role = || prop::sample::select(vec!["*", "web", "a", "a/b", "", "b c"]);
+    let amount = prop_oneof![6 => -1_i64..6_000, 1 => any::<i64>()];
+    let amounts = prop::collection::btree_map(prop::sample::select(vec!["cpus", "mem", "x"]), amount, 0..3);
+    let amounts = amounts.prop_map(|amounts| -> Amounts {
+        let named = amounts.into_iter().map(|(name, amount)| (name.into(), amount));
+        named.collect()
+    });
+    // Not by `new`, which drops guarantees of nothing.
+    let quota = (role(), amounts.clone(), amounts).prop_map(|(role, guarantees, limits)| Quota {
+        role: role.into(),
+        guarantees,
+        limits,
+    });
+    let update = (prop::collection::vec(quota.clone(), 0..3), any::<bool>())
+        .prop_map(|(quotas, force)| UpdateQuota { quotas, force }.into());
+    let set = (quota, any::<bool>()).prop_map(|(quota, force)| SetQuota { quota, force }.into());
+    let remove = role().prop_map(|role| RemoveQuota { role: role.into() }.into());
+    let value = prop_oneof![4 => 0.1_f64..9.0, 1 => any::<f64>()];
+    let weight = (role(), value).prop_map(|(role, weight)| Weight {
+        role: role.into(),
+        weight,
+    });
+    let weights = prop::collection::vec(weight, 0..3).prop_map(|weights| UpdateWeights { weights }.into());
+    prop_oneof![3 => update, 1 => set, 1 => remove, 2 => weights]
+}
+
 /// Bytes that decode as a command but hold nonsense where messages are expected.
 fn nonsense() -> impl Strategy<Value = CommandKind> {
     (
@@ -274,7 +302,8 @@ fn nonsense() -> impl Strategy<Value = CommandKind> {
 }
 
 fn command() -> impl Strategy<Value = Command> {
-    let kind = prop_oneof![3 => frameworks(), 6 => agents(), 8 => launches(), 10 => tasks(), 1 => nonsense()];
+    let kind =
+        prop_oneof![3 => frameworks(), 6 => agents(), 8 => launches(), 10 => tasks(), 3 => quotas(), 1 => nonsense()];
     (0_u64..100, kind).prop_map(|(time, kind)| Command {
         proposed_at: Timestamp(time),
         kind,

@@ -4,9 +4,9 @@ use proptest::prelude::*;
 use proto::v1::TaskState::{TaskFinished, TaskRunning};
 use proto::v1::framework_info::capability::Type::PartitionAware;
 
-use crate::command::{MarkAgentGone, MarkAgentUnreachable};
+use crate::command::{MarkAgentGone, MarkAgentUnreachable, UpdateQuota, UpdateWeights};
 use crate::fixture::{Fixture, launch, task_with_executor};
-use crate::registry::Registry;
+use crate::registry::{Quota, Registry, Weight};
 use crate::timestamp::Timestamp;
 
 /// A registry with every kind of record.
@@ -36,6 +36,20 @@ fn full() -> Registry {
         framework_id: removed,
         reason: crate::command::FrameworkRemoval::FailoverTimeout,
     });
+    fixture.apply(UpdateQuota {
+        quotas: vec![Quota::new(
+            "*",
+            [("cpus".into(), 500)].into(),
+            [("mem".into(), 0)].into(),
+        )],
+        force: true,
+    });
+    fixture.apply(UpdateWeights {
+        weights: vec![Weight {
+            role: "web/a".into(),
+            weight: 0.1,
+        }],
+    });
     fixture.registry
 }
 
@@ -56,6 +70,8 @@ fn a_snapshot_holds_everything() {
     for agent in registry.agents() {
         assert_eq!(read.agent(&agent.id), Some(agent));
     }
+    assert!(read.quotas().eq(registry.quotas()) && read.quota("*").is_some());
+    assert!(read.weights().eq(registry.weights()) && read.weight("web/a") == Some(0.1));
     assert_eq!(read.tasks().collect::<Vec<_>>(), registry.tasks().collect::<Vec<_>>());
 }
 
