@@ -222,7 +222,12 @@ mod tests {
         )
         .await
         .unwrap();
-        assert!(delay.held() >= 2);
+        let both_held = async {
+            while delay.held() < 2 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), both_held).await.unwrap();
         let early = raft.metrics().borrow_watched().local_committed;
         assert!(
             early.is_none_or(|committed| committed.index == 0),

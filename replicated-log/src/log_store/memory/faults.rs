@@ -230,7 +230,10 @@ impl Contents {
             && random.coin()
         {
             self.tail.push(tear(&encoded(&next), &mut random));
-            let behind = steps.filter(|_| random.coin()).map(|step| encoded(&step));
+            let behind = steps.map(|step| match random.coin() {
+                true => encoded(&step),
+                false => Vec::new(),
+            });
             self.tail.extend(behind);
         }
         self.visible = self.durable.clone();
