@@ -94,7 +94,7 @@ impl<S: StateMachine> ReplicatedLog<S> {
         let machine = Machine::new(state_machine, Arc::clone(&waiting), Arc::clone(&opened.snapshots));
         let raft = Raft::<S>::new(config.node_id, options, peers.factory(), opened.store.clone(), machine)
             .await
-            .map_err(|error| StartError::Core(error.to_string()))?;
+            .map_err(|error| opening::core_error(&config, &error))?;
 
         let (status_sender, status_loop) = status_loop::status_loop(
             &config,

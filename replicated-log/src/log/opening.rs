@@ -4,15 +4,20 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use openraft::errors::Fatal;
+
 use crate::config::Config;
 use crate::error::StartError;
 use crate::log_store::{LogStore, NodeRecord, OpenError, Recovered, sled};
 use crate::snapshot::SnapshotStore;
+use crate::type_config::TypeConfig;
 
 /// The log below the data directory.
 const LOG_DIRECTORY: &str = "log";
 /// The snapshots below the data directory.
 const SNAPSHOT_DIRECTORY: &str = "snapshots";
+/// Stands for the data directory in texts, where there is none.
+const IN_MEMORY: &str = "(memory)";
 
 pub(super) struct Opened {
     pub(super) store: LogStore,
@@ -42,7 +47,7 @@ fn open_memory(config: &Config, node: &NodeRecord) -> Result<Opened, StartError>
             snapshots: Arc::new(snapshots),
         })
     };
-    open().map_err(|error| start_error(Path::new("(memory)"), node, error))
+    open().map_err(|error| start_error(Path::new(IN_MEMORY), node, error))
 }
 
 fn open_directory(data_dir: &Path, node: &NodeRecord) -> Result<Opened, StartError> {
@@ -79,6 +84,24 @@ fn check_snapshot(recovered: &Recovered, snapshots: &SnapshotStore) -> Result<()
         return Err(OpenError::Damaged(reason));
     }
     Ok(())
+}
+
+/// The core reads the snapshot's content when it starts, and nothing else that is not in memory.
+pub(super) fn core_error(config: &Config, error: &Fatal<TypeConfig>) -> StartError {
+    match error {
+        Fatal::StorageError(error) => StartError::Damaged {
+            directory: data_directory(config),
+            reason: error.to_string(),
+            node_id: config.node_id,
+        },
+        error => StartError::Core(error.to_string()),
+    }
+}
+
+/// For people.
+fn data_directory(config: &Config) -> String {
+    let directory = config.data_dir.as_deref().unwrap_or(Path::new(IN_MEMORY));
+    directory.display().to_string()
 }
 
 fn start_error(directory: &Path, node: &NodeRecord, error: OpenError) -> StartError {
