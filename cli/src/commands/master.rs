@@ -154,6 +154,15 @@ struct FleetFlags {
     #[arg(long = "roles", env = "MESOS_ROLES", value_name = "ROLES", value_delimiter = ',')]
     roles: Option<Vec<String>>,
 
+    /// Event streams of operators open at once; a further one closes the oldest
+    #[arg(
+        long = "max_operator_event_stream_subscribers",
+        env = "MESOS_MAX_OPERATOR_EVENT_STREAM_SUBSCRIBERS",
+        value_name = "N",
+        default_value_t = 1_000
+    )]
+    max_operator_event_stream_subscribers: usize,
+
     /// Largest request body accepted
     #[arg(long = "max_body_bytes", env = "MESOS_MAX_BODY_BYTES", value_name = "BYTES", default_value_t = 256 << 20)]
     max_body_bytes: usize,
@@ -286,6 +295,7 @@ impl Args {
             propose_timeout: self.raft.propose_timeout.0,
             root_submissions: self.fleet.root_submissions,
             roles: self.fleet.roles,
+            max_operator_event_stream_subscribers: self.fleet.max_operator_event_stream_subscribers,
             raft_heartbeat: self.raft.raft_heartbeat.0,
             raft_election_min: self.raft.raft_election_min.0,
             raft_election_max: self.raft.raft_election_max.0,

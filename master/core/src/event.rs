@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use prost::Message;
 use proto::v1::{TaskState, TaskStatus};
 
 use crate::ids::{AgentId, FrameworkId};
@@ -15,7 +16,7 @@ pub enum Event {
         /// As recorded.
         task: Arc<Task>,
     },
-    /// A task's state changed.
+    /// A task's state changed, or its health or the result of its check.
     TaskUpdated {
         /// Whose task.
         framework_id: FrameworkId,
@@ -29,7 +30,7 @@ pub enum Event {
         /// As recorded.
         agent: Arc<Agent>,
     },
-    /// An agent was removed or is gone (not: unreachable).
+    /// An agent was removed: it said goodbye or was replaced. Not when it became unreachable or is gone, as in Mesos.
     AgentRemoved {
         /// Which one.
         agent_id: AgentId,
@@ -39,7 +40,7 @@ pub enum Event {
         /// As recorded.
         framework: Arc<Framework>,
     },
-    /// A framework resubscribed or changed its info.
+    /// A framework resubscribed through the log, or changed its info.
     FrameworkUpdated {
         /// As recorded.
         framework: Arc<Framework>,
@@ -49,4 +50,23 @@ pub enum Event {
         /// As it was.
         framework: Arc<Framework>,
     },
+}
+
+/// Bytes of one resource of a task in memory.
+const RESOURCE_BYTES: usize = 96;
+
+impl Event {
+    /// About how many bytes the parts of the event take, in memory or encoded. Records it shares with the registry count in full,
+    /// because the registry may have moved on.
+    pub fn bytes_estimate(&self) -> usize {
+        match self {
+            Event::TaskAdded { task } => task.bytes_estimate() + task.resources.iter().count() * RESOURCE_BYTES,
+            Event::TaskUpdated { status, .. } => status.encoded_len(),
+            Event::AgentAdded { agent } => agent.info.encoded().as_bytes().len(),
+            Event::AgentRemoved { .. } => 0,
+            Event::FrameworkAdded { framework }
+            | Event::FrameworkUpdated { framework }
+            | Event::FrameworkRemoved { framework } => framework.info.encoded().as_bytes().len(),
+        }
+    }
 }

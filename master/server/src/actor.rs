@@ -18,9 +18,11 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::config::Config;
+use crate::event_log::EventLog;
+use crate::http::event_streams::EventStreams;
 use crate::leader::{self, LeaderView};
 use crate::leadership::retired::Retired;
-use crate::leadership::{Completion, Leadership, SchedulerCall, SoftState};
+use crate::leadership::{Completion, Leadership, SchedulerCall, SoftState, StreamStart};
 use crate::metrics::Metrics;
 use crate::state_machine::{self, Batch, ProposalId, Published, ReplicatedRegistry};
 
@@ -42,6 +44,10 @@ pub(crate) struct Context {
     /// What validation has to know of the flags.
     pub(crate) validation: master_core::validate::Config,
     pub(crate) published: Arc<ArcSwap<Published>>,
+    /// Recent operator events, in log order.
+    pub(crate) event_log: Arc<EventLog>,
+    /// The open streams of operator events.
+    pub(crate) event_streams: Arc<EventStreams>,
     pub(crate) metrics: Arc<Metrics>,
     /// Failed proposals and confirmed reads; bounded by the proposals in flight.
     pub(crate) completions: mpsc::UnboundedSender<Completion>,
@@ -72,6 +78,8 @@ pub(crate) enum Input {
     StreamClosed(master_core::ids::FrameworkId, Uuid),
     /// A reader wants the soft state; unanswered when this replica does not lead.
     SoftState(oneshot::Sender<SoftState>),
+    /// An operator wants to see events: the state they start from; unanswered when this replica does not lead.
+    OperatorStream(oneshot::Sender<StreamStart>),
     /// The operator asks to remove a framework.
     Teardown(master_core::ids::FrameworkId, crate::leadership::reply::Reply),
 }
@@ -200,7 +208,7 @@ fn handle(state: &mut State, input: Input) {
             Input::Scheduler(call) => call.reply.ask_leader(),
             Input::Teardown(_, reply) => reply.ask_leader(),
             // Agents repeat their messages to the next leader, readers are told by the dropped sender.
-            Input::Message(_) | Input::StreamClosed(..) | Input::SoftState(_) => {}
+            Input::Message(_) | Input::StreamClosed(..) | Input::SoftState(_) | Input::OperatorStream(_) => {}
         }
         return;
     };
@@ -211,6 +219,10 @@ fn handle(state: &mut State, input: Input) {
         Input::SoftState(reader) => {
             // The reader may have gone away.
             reader.send(leadership.soft_state()).ok();
+        }
+        Input::OperatorStream(reader) => {
+            // Likewise.
+            reader.send(leadership.stream_start()).ok();
         }
         Input::Teardown(framework_id, reply) => leadership.operator_teardown(&framework_id, reply),
     }

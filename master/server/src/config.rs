@@ -57,6 +57,9 @@ pub struct Config {
     pub root_submissions: bool,
     /// `--roles`: the only role names allowed; all by default.
     pub roles: Option<Vec<String>>,
+    /// `--max_operator_event_stream_subscribers`: event streams of operators open at once; a further one closes the oldest
+    /// (1,000).
+    pub max_operator_event_stream_subscribers: usize,
     /// `--raft_heartbeat`: Raft heartbeat interval (15 ms).
     pub raft_heartbeat: Duration,
     /// `--raft_election_min`: lower bound of the election timeout draw (50 ms).
@@ -99,6 +102,7 @@ impl Default for Config {
             propose_timeout: Duration::from_secs(10),
             root_submissions: true,
             roles: None,
+            max_operator_event_stream_subscribers: 1_000,
             raft_heartbeat: Duration::from_millis(15),
             raft_election_min: Duration::from_millis(50),
             raft_election_max: Duration::from_millis(100),
@@ -158,6 +162,12 @@ impl Config {
         }
         if self.allocation_interval.is_zero() {
             return fail("allocation_interval", "must be longer than 0".to_owned());
+        }
+        if self.max_operator_event_stream_subscribers == 0 {
+            return fail(
+                "max_operator_event_stream_subscribers",
+                "0 would close every stream at once; at least 1".to_owned(),
+            );
         }
         if self.heartbeat_interval.is_zero() {
             return fail("heartbeat_interval", "must be longer than 0".to_owned());

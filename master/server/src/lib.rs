@@ -7,6 +7,7 @@
 
 mod actor;
 mod config;
+mod event_log;
 mod http;
 mod leader;
 mod leadership;

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::actor::{self, Context, Inbox, MAILBOX};
 use crate::config::{Config, ConfigError};
+use crate::event_log::{EVENT_BYTES_MAX, EventLog};
 use crate::http::Edge;
 use crate::leader::LeaderView;
 use crate::metrics::Metrics;
@@ -123,7 +124,14 @@ impl Master {
         )]
         let (feed, batches) = mpsc::unbounded_channel();
         let (announced_sender, announced) = watch::channel(0);
-        let machine = ReplicatedRegistry::new(config.node_id, published.clone(), announced_sender, feed);
+        let event_log = Arc::new(EventLog::new(EVENT_BYTES_MAX));
+        let machine = ReplicatedRegistry::new(
+            config.node_id,
+            published.clone(),
+            event_log.clone(),
+            announced_sender,
+            feed,
+        );
         let log = start_log(&config, seams.clone(), machine).await?;
 
         let (exited_sender, exited) = mpsc::channel(EXITED_QUEUED);
@@ -143,6 +151,8 @@ impl Master {
                 root_submissions: config.root_submissions,
             },
             published,
+            event_log,
+            event_streams: Arc::default(),
             metrics: Arc::new(Metrics::default()),
             completions: completions_sender,
             mailbox: mailbox_sender,

@@ -11,6 +11,9 @@ use proto::v1::scheduler::call;
 /// Distinct names kept for messages and reasons; peers choose message names, so that the table must not grow with them.
 const NAMES_MAX: usize = 512;
 
+/// Event streams of operators that were closed because their readers did not keep up.
+pub(crate) const SLOW_EVENT_STREAMS: &str = "master/operator_event_streams_too_slow";
+
 /// Counters, all since the process started.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
@@ -59,6 +62,11 @@ impl Metrics {
             let reason = status.reason().as_str_name().to_ascii_lowercase();
             self.count(format!("master/{state}/{source}/{reason}"));
         }
+    }
+
+    /// An operator's event stream was closed because its reader had fallen too far behind.
+    pub(crate) fn slow_event_stream(&self) {
+        self.count(SLOW_EVENT_STREAMS.to_owned());
     }
 
     fn count(&self, name: String) {

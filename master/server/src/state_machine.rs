@@ -1,6 +1,6 @@
 //! Joins the two crates that do not know each other: `replicated-log` calls it, it calls `master-core`.
 //!
-//! On every replica it applies commands and publishes a view of the registry. On the leading replica it also feeds the
+//! On every replica it applies commands, keeps the operator events they give rise to, and publishes a view of the registry. On the leading replica it also feeds the
 //! leadership: one [`Batch`] per applied batch, in log order, beginning with the very entry that announced this
 //! replica as leader. Followers drop effects; a leader that dies between commit and effect loses nothing, because the
 //! next one derives unfinished work from the registry.
@@ -11,10 +11,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use bytes::{BufMut, Bytes, BytesMut};
 use master_core::registry::Position;
-use master_core::{Applied, Command, CommandKind, Outcome, Registry};
+use master_core::{Applied, Command, CommandKind, Event, Outcome, Registry};
 use planted::{Bug, is_planted};
+use proto::ext::event_position::EventPosition;
 use replicated_log::{LogPosition, StateMachine};
 use tokio::sync::{mpsc, watch};
+
+use crate::event_log::{EventLog, LoggedEvent};
 
 /// Identifies a proposal of one leadership: which term made it, and its number within.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,7 +56,7 @@ pub fn logged_command(entry: &[u8]) -> Option<&[u8]> {
 pub(crate) struct AppliedCommand {
     /// Which proposal it was; of an earlier term when a former leader's entry was committed by this one.
     pub(crate) id: ProposalId,
-    /// What apply made of it.
+    /// What apply made of it, but for the events, which went to the event log.
     pub(crate) applied: Applied,
 }
 
@@ -78,6 +81,12 @@ pub(crate) struct ReplicatedRegistry {
     /// Whether the newest announced leader is this replica: then batches are fed.
     feeding: bool,
     batch: Vec<AppliedCommand>,
+    /// Where event streams find what happened.
+    event_log: Arc<EventLog>,
+    /// What happened in the batch being applied.
+    events: Vec<LoggedEvent>,
+    /// Behind the last event.
+    last_event: EventPosition,
     /// Term of the newest announcement applied, so that the redirect follows it.
     announced: watch::Sender<u64>,
     /// An announcement of the batch being applied.
@@ -98,6 +107,7 @@ impl ReplicatedRegistry {
     pub(crate) fn new(
         node_id: u64,
         published: Arc<ArcSwap<Published>>,
+        event_log: Arc<EventLog>,
         announced: watch::Sender<u64>,
         feed: mpsc::UnboundedSender<Batch>,
     ) -> ReplicatedRegistry {
@@ -107,9 +117,28 @@ impl ReplicatedRegistry {
             published,
             feeding: false,
             batch: Vec::new(),
+            event_log,
+            events: Vec::new(),
+            last_event: EventPosition::default(),
             announced,
             announcement: None,
             feed,
+        }
+    }
+
+    /// Numbers the events of one command. The commands of one entry share its index.
+    fn keep_events(&mut self, index: u64, events: Vec<Event>) {
+        for event in events {
+            let number = if self.last_event.index == index {
+                self.last_event.number
+            } else {
+                0
+            };
+            self.last_event = EventPosition {
+                index,
+                number: number.saturating_add(1),
+            };
+            self.events.push(LoggedEvent::new(self.last_event, event));
         }
     }
 
@@ -164,13 +193,14 @@ impl StateMachine for ReplicatedRegistry {
         {
             return;
         }
-        let applied = self.registry.apply(
+        let mut applied = self.registry.apply(
             Position {
                 term: position.term,
                 index: position.index,
             },
             &command,
         );
+        self.keep_events(position.index, std::mem::take(&mut applied.events));
         if let (Some(node_id), Outcome::LeaderAnnounced { .. }) = (announced, &applied.outcome) {
             self.feeding = node_id == self.node_id;
             self.announcement = Some(position.term);
@@ -181,6 +211,8 @@ impl StateMachine for ReplicatedRegistry {
     }
 
     fn applied(&mut self, upto: LogPosition) {
+        // First, so that whoever sees the state finds the events that follow it.
+        self.event_log.append(self.events.drain(..), upto.index);
         self.publish(upto);
         if let Some(term) = self.announcement.take() {
             self.announced.send_replace(term);
@@ -216,6 +248,8 @@ impl StateMachine for ReplicatedRegistry {
         // A replica that receives a snapshot is behind: whoever sent it leads.
         self.feeding = false;
         self.batch.clear();
+        self.events.clear();
+        self.event_log.start_over(upto.index);
         self.publish(upto);
         self.announced.send_replace(upto.term);
     }

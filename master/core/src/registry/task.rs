@@ -168,6 +168,14 @@ impl Task {
         self.details.as_ref().and_then(|details| details.decode().ok())
     }
 
+    /// About how many bytes its texts and encoded parts take, those of the launch included.
+    pub(crate) fn bytes_estimate(&self) -> usize {
+        let statuses: usize = self.statuses.iter().map(|status| status.as_bytes().len()).sum();
+        let details = self.details.as_ref().map_or(0, |details| details.as_bytes().len());
+        let launch = self.launch.as_ref().map_or(0, |launch| launch.task.as_bytes().len());
+        self.id.as_str().len() + self.name.len() + statuses + details + launch
+    }
+
     /// The Mesos `Task` record for the APIs.
     pub fn to_proto(&self) -> v1::Task {
         let details = self.details().unwrap_or_default();

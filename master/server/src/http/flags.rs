@@ -29,6 +29,10 @@ pub(super) fn flags(config: &Config) -> BTreeMap<&'static str, String> {
             "max_unreachable_tasks_per_framework",
             master_core::registry::UNREACHABLE_TASKS_PER_FRAMEWORK_MAX.to_string(),
         ),
+        (
+            "max_operator_event_stream_subscribers",
+            config.max_operator_event_stream_subscribers.to_string(),
+        ),
         ("node_id", config.node_id.to_string()),
         ("port", config.port.to_string()),
         ("propose_timeout", duration(config.propose_timeout)),

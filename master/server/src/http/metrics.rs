@@ -14,7 +14,7 @@ use super::service::local_state;
 use crate::actor::Context;
 
 /// Counters that exist from the start, so that their first event is an increase and not a new series.
-const COUNTERS: [&str; 21] = [
+const COUNTERS: [&str; 22] = [
     "master/dropped_messages",
     "master/messages_accept",
     "master/messages_acknowledge",
@@ -31,6 +31,7 @@ const COUNTERS: [&str; 21] = [
     "master/messages_suppress",
     "master/messages_unregister_slave",
     "master/messages_update_slave",
+    crate::metrics::SLOW_EVENT_STREAMS,
     "master/tasks_error",
     "master/tasks_failed",
     "master/tasks_finished",
@@ -69,6 +70,8 @@ async fn collect(context: &Context) -> Vec<Sample> {
     let uptime = context.seams.clock.now_micros().saturating_sub(context.started_at);
     let gauges = process_gauges(context.metrics.is_elected(), uptime, &context.log.status().borrow());
     all.extend(gauges.into_iter().map(gauge));
+    let streams = context.event_streams.len() as f64;
+    all.push(gauge(("master/operator_event_stream_subscribers".to_owned(), streams)));
     let state = local_state(context).await;
     all.extend(gauges::cluster(state.as_ref()).into_iter().map(gauge));
     all.sort_by(|a, b| a.name.cmp(&b.name));

@@ -4,6 +4,7 @@
 
 mod answer;
 mod endpoint_format;
+pub(crate) mod event_streams;
 mod flags;
 mod gauges;
 mod legacy;

@@ -154,6 +154,12 @@ fn routes() -> Routes<Route> {
 
 /// The soft state of the leadership, confirmed by a quorum: what a read that must be current is answered from.
 pub(super) async fn current_state(context: &Context) -> Result<SoftState, Answer> {
+    confirm_lead(context).await?;
+    local_state(context).await.ok_or(Answer::AskLeader)
+}
+
+/// Has a quorum confirm that this replica leads, and everything committed until now applied; or says what to answer.
+pub(super) async fn confirm_lead(context: &Context) -> Result<(), Answer> {
     if let Err(error) = context.log.read_barrier().await {
         tracing::info!(%error, "a read could not be confirmed");
         let leads = *context.leader.borrow() == LeaderView::Here;
@@ -166,7 +172,7 @@ pub(super) async fn current_state(context: &Context) -> Result<SoftState, Answer
             _ => Answer::AskLeader,
         });
     }
-    local_state(context).await.ok_or(Answer::AskLeader)
+    Ok(())
 }
 
 /// The same without asking anybody: what this replica believes. `None` when it does not lead.

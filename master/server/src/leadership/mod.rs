@@ -35,6 +35,7 @@ use master_core::allocator::{Allocator, AllocatorConfig, Requested};
 use master_core::ids::{AgentId, FrameworkId, OfferId, TaskId};
 use planted::{Bug, is_planted};
 use replicated_log::ProposeError;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::actor::Context;
@@ -46,7 +47,7 @@ use frameworks::FrameworkConnection;
 use offers::Offer;
 use proposals::Proposals;
 pub(crate) use proposals::{Completion, Pending, unavailable, unknown_outcome};
-pub(crate) use soft_state::SoftState;
+pub(crate) use soft_state::{SoftState, StreamStart};
 use timers::{Timer, Timers};
 
 /// For how long a leadership whose command was refused waits for its end. Meanwhile calls are held for the next leader; a
@@ -63,6 +64,10 @@ pub(crate) struct Leadership {
     pub(crate) master_id: String,
     /// State after the last batch seen.
     registry: Registry,
+    /// Index of the last entry in `registry`.
+    applied_index: u64,
+    /// Dropped with the leadership: streams of operator events end then.
+    ends: watch::Sender<()>,
     frameworks: BTreeMap<FrameworkId, FrameworkConnection>,
     /// Agents that registered or reregistered with this leadership.
     agents: BTreeMap<AgentId, AgentConnection>,
@@ -114,6 +119,9 @@ impl Leadership {
             generation: 0,
             started: now,
             elected_at: context.seams.clock.now_micros(),
+            // Known with the first batch, the one this leadership begins in.
+            applied_index: 0,
+            ends: watch::Sender::new(()),
             registry,
             context,
         };
@@ -173,6 +181,7 @@ impl Leadership {
     /// Takes in what was committed and applied, in log order, and performs its effects.
     pub(crate) fn batch(&mut self, batch: Batch) {
         self.registry = batch.registry;
+        self.applied_index = batch.upto.index;
         for command in batch.commands {
             let mut id = command.id;
             if is_planted(Bug::ReplyToWrongCaller) {

@@ -6,6 +6,7 @@ use master_core::Registry;
 use master_core::ids::{AgentId, FrameworkId, OfferId};
 use master_core::resources::Resources;
 use proto::v1::MasterInfo;
+use tokio::sync::watch;
 
 use super::Leadership;
 
@@ -22,6 +23,16 @@ pub(crate) struct SoftState {
     pub(crate) offers: BTreeMap<OfferId, OfferSoftState>,
     /// Commands on their way through the log.
     pub(crate) proposals: usize,
+}
+
+/// Where a stream of operator events starts.
+#[derive(Debug)]
+pub(crate) struct StreamStart {
+    pub(crate) state: SoftState,
+    /// Index of the last log entry in that state.
+    pub(crate) applied_index: u64,
+    /// Closed when the leadership is over.
+    pub(crate) leadership: watch::Receiver<()>,
 }
 
 /// A framework's connection.
@@ -52,6 +63,15 @@ pub(crate) struct OfferSoftState {
 }
 
 impl Leadership {
+    /// The state as of the last batch, with the index it was applied up to.
+    pub(crate) fn stream_start(&self) -> StreamStart {
+        StreamStart {
+            state: self.soft_state(),
+            applied_index: self.applied_index,
+            leadership: self.ends.subscribe(),
+        }
+    }
+
     /// Copies what readers need; the registry's clone shares its records.
     pub(crate) fn soft_state(&self) -> SoftState {
         SoftState {

@@ -5,7 +5,8 @@
 
 use planted::{Bug, is_planted};
 use proto::internal::StatusUpdate;
-use proto::v1::TaskState;
+use proto::v1::task_status::Reason;
+use proto::v1::{TaskState, TaskStatus};
 
 use super::Changes;
 use crate::command::{UpdateTaskStatus, UuidBytes};
@@ -97,11 +98,13 @@ impl Registry {
         if updated.is_terminal() && !task.is_terminal() {
             changes.recover(task);
         }
-        changes.event(Event::TaskUpdated {
-            framework_id: task.framework_id.clone(),
-            status: Box::new(update.status.clone()),
-            state: updated.state,
-        });
+        if updated.state != task.state || is_about_health(&update.status) {
+            changes.event(Event::TaskUpdated {
+                framework_id: task.framework_id.clone(),
+                status: Box::new(update.status.clone()),
+                state: updated.state,
+            });
+        }
         StatusChange::Recorded
     }
 
@@ -110,4 +113,13 @@ impl Registry {
         self.completed_task(framework_id, task_id)
             .is_some_and(|task| task.status_update_uuid == Some(*uuid))
     }
+}
+
+/// The update tells a task's health or the result of its check: operators hear of it although the state is the same.
+fn is_about_health(status: &TaskStatus) -> bool {
+    status.reason.is_some()
+        && matches!(
+            status.reason(),
+            Reason::TaskHealthCheckStatusUpdated | Reason::TaskCheckStatusUpdated
+        )
 }

@@ -1,6 +1,7 @@
 //! What commands do, by topic; each test is named for the fact it proves.
 
 mod agents;
+mod events;
 mod frameworks;
 mod quotas;
 mod random;

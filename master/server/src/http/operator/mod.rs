@@ -1,9 +1,10 @@
 //! `POST /api/v1`: the operator API, in JSON and protobuf.
 //!
-//! Reads are answered from one consistent picture of the leadership, confirmed by a quorum. The event stream and the
-//! writes that this master does not carry out yet are answered `501`.
+//! Reads are answered from one consistent picture of the leadership, confirmed by a quorum. The writes that this master does not carry out yet are answered `501`.
 
+mod event_message;
 mod reads;
+mod subscribe;
 mod validate;
 mod writer;
 
@@ -54,6 +55,7 @@ pub(super) async fn call(context: &Context, request: HttpRequest) -> Answer {
             let framework_id = call.teardown.map(|teardown| FrameworkId::from(&teardown.framework_id));
             operator_teardown(context, framework_id.unwrap_or_else(|| FrameworkId::from(""))).await
         }
+        call::Type::Subscribe => subscribe::subscribe(context, &request, media_type).await,
         call::Type::Unknown => HttpResponse::status(501).into(),
         other => not_yet(other.as_str_name()).into(),
     }

@@ -5,6 +5,7 @@ use proto::v1::master::response::{self, get_agents, get_executors, get_framework
 use proto::v1::scheduler::OfferConstraints;
 use proto::v1::{self, master::call};
 
+use super::event_message;
 use super::writer::{Writer, response};
 use crate::http::endpoint_format::endpoint_format;
 use crate::http::roles::Roles;
@@ -27,6 +28,24 @@ pub(super) fn body(kind: call::Type, media_type: MediaType, view: &View<'_>) -> 
         call::Type::GetRoles => response(media_type, Type::GetRoles, (14, "get_roles"), |to| roles(to, view)),
         _ => return None,
     })
+}
+
+/// The state a stream of events starts from. Events tell of changes of the registry only, and an agent that comes back
+/// unchanged to a new leader changes nothing: so every admitted agent is listed among `agents`, those not back as not active.
+pub(super) fn stream_state(to: &mut Writer, view: &View<'_>) {
+    to.message(1, "get_tasks", |to| tasks(to, view));
+    to.message(2, "get_executors", |to| executors(to, view));
+    to.message(3, "get_frameworks", |to| frameworks(to, view));
+    to.message(4, "get_agents", |to| {
+        let is_back = |id| view.state.agents.get(id).is_some_and(|agent| agent.connected);
+        let all = view.state.registry.agents();
+        to.list(
+            1,
+            "agents",
+            all.map(|agent| event_message::agent(agent, is_back(&agent.id))),
+        );
+        to.list(2, "recovered_agents", std::iter::empty::<v1::AgentInfo>());
+    });
 }
 
 fn state(to: &mut Writer, view: &View<'_>) {

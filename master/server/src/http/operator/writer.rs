@@ -3,12 +3,9 @@
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
 use proto::json::JsonMessage;
-use proto::v1::master::response;
+use proto::v1::master::{Response, response};
 
 use crate::leadership::stream::MediaType;
-
-/// Field number of `Response.type`.
-const TYPE_TAG: u32 = 1;
 
 /// One message under construction.
 pub(super) struct Writer {
@@ -24,6 +21,17 @@ pub(super) fn response(
     (tag, name): (u32, &str),
     fill: impl FnOnce(&mut Writer),
 ) -> Vec<u8> {
+    whole(media_type, |to| {
+        to.fields(&Response {
+            r#type: Some(kind as i32),
+            ..Response::default()
+        });
+        to.message(tag, name, fill);
+    })
+}
+
+/// A message of any type, written by `fill`.
+pub(super) fn whole(media_type: MediaType, fill: impl FnOnce(&mut Writer)) -> Vec<u8> {
     let mut writer = Writer {
         media_type,
         out: Vec::new(),
@@ -32,21 +40,30 @@ pub(super) fn response(
     match media_type {
         MediaType::Json => {
             writer.out.push(b'{');
-            writer.key("type");
-            writer.out.push(b'"');
-            writer.out.extend_from_slice(kind.as_str_name().as_bytes());
-            writer.out.push(b'"');
+            fill(&mut writer);
+            writer.out.push(b'}');
         }
-        MediaType::Protobuf => prost::encoding::int32::encode(TYPE_TAG, &(kind as i32), &mut writer.out),
-    }
-    writer.message(tag, name, fill);
-    if media_type == MediaType::Json {
-        writer.out.push(b'}');
+        MediaType::Protobuf => fill(&mut writer),
     }
     writer.out
 }
 
 impl Writer {
+    /// The fields of `message` that are set, as fields of the message under construction; at least one is.
+    pub(super) fn fields<M: Message + JsonMessage>(&mut self, message: &M) {
+        match self.media_type {
+            MediaType::Json => {
+                let text = proto::json::to_vec(message);
+                if !std::mem::take(&mut self.is_first) {
+                    self.out.push(b',');
+                }
+                // Without the braces.
+                self.out.extend_from_slice(&text[1..text.len() - 1]);
+            }
+            MediaType::Protobuf => self.out.extend_from_slice(&message.encode_to_vec()),
+        }
+    }
+
     /// A sub-message, written by `fill`.
     pub(super) fn message(&mut self, tag: u32, name: &str, fill: impl FnOnce(&mut Writer)) {
         match self.media_type {
