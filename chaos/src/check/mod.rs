@@ -1,0 +1,66 @@
+//! From a history to verdicts: pure functions, one file for each rule.
+//!
+//! [`check`] runs every rule of this crate; [`all`] asks Porcupine too and says whether the run counts. A rule that found
+//! nothing to look at says so, and one that gave up says that: neither is ever taken for a pass. Evidence is the numbers
+//! of lines of the history, counted from 1.
+//!
+//! Must never look at anything but the history: not at logs, not at the cluster, not at the clock.
+
+mod facts;
+#[cfg(test)]
+mod fixture;
+mod launch_once;
+mod one_leader_per_term;
+mod registers;
+mod replica_never_goes_back;
+mod same_state;
+mod verdict;
+
+pub use self::facts::Facts;
+pub use self::verdict::{ACKNOWLEDGED_MIN, Conclusion, Finding, VIOLATIONS_MAX, Verdict, Verdicts, Violation};
+use crate::history::History;
+
+/// A rule: its name, what it says in one line, and how it is judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    /// As verdicts name it.
+    pub name: &'static str,
+    /// What must hold.
+    pub what: &'static str,
+    /// Judges a history.
+    pub judge: fn(&Facts<'_>) -> Finding,
+}
+
+/// Every rule of this crate, in the order of reports.
+pub const RULES: &[Rule] = &[
+    registers::RULE,
+    launch_once::RULE,
+    one_leader_per_term::RULE,
+    replica_never_goes_back::RULE,
+    same_state::RULE,
+];
+
+/// Judges a history by every rule of this crate.
+pub fn check(history: &History) -> Vec<Verdict> {
+    let facts = Facts::of(history);
+    let judge = |rule: &Rule| Verdict {
+        check: rule.name.to_owned(),
+        finding: (rule.judge)(&facts),
+    };
+    RULES.iter().map(judge).collect()
+}
+
+/// Whether Porcupine, the independent checker, judges the history too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Porcupine {
+    /// No: quick runs.
+    No,
+}
+
+/// Judges a history by every rule, and says whether it was long enough to count.
+pub fn all(history: &History, porcupine: &Porcupine) -> Verdicts {
+    let verdicts = check(history);
+    match porcupine {
+        Porcupine::No => Verdicts::of(history, verdicts),
+    }
+}
