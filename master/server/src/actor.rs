@@ -82,6 +82,8 @@ pub(crate) enum Input {
     OperatorStream(oneshot::Sender<StreamStart>),
     /// The operator asks to remove a framework.
     Teardown(master_core::ids::FrameworkId, crate::leadership::reply::Reply),
+    /// The operator changes quotas or weights.
+    Change(Box<crate::leadership::settings::Change>),
 }
 
 /// The receiving ends of the actor.
@@ -207,6 +209,7 @@ fn handle(state: &mut State, input: Input) {
             // They came in the moment in which leadership moved; the edge knows that already.
             Input::Scheduler(call) => call.reply.ask_leader(),
             Input::Teardown(_, reply) => reply.ask_leader(),
+            Input::Change(change) => change.reply.ask_leader(),
             // Agents repeat their messages to the next leader, readers are told by the dropped sender.
             Input::Message(_) | Input::StreamClosed(..) | Input::SoftState(_) | Input::OperatorStream(_) => {}
         }
@@ -225,6 +228,7 @@ fn handle(state: &mut State, input: Input) {
             reader.send(leadership.stream_start()).ok();
         }
         Input::Teardown(framework_id, reply) => leadership.operator_teardown(&framework_id, reply),
+        Input::Change(change) => leadership.change_settings(*change),
     }
 }
 

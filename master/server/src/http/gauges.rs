@@ -29,6 +29,7 @@ pub(super) fn cluster(state: Option<&SoftState>) -> Gauges {
     members(state, &mut gauges);
     tasks(state, &mut gauges);
     resources(state, &mut gauges);
+    quotas(state, &mut gauges);
     gauges
 }
 
@@ -127,6 +128,27 @@ fn resources(state: Option<&SoftState>, gauges: &mut Gauges) {
     }
 }
 
+/// What roles with a quota are guaranteed, limited to, and consume.
+fn quotas(state: Option<&SoftState>, gauges: &mut Gauges) {
+    let Some(registry) = state.map(|state| &state.registry) else {
+        return;
+    };
+    for quota in registry.quotas() {
+        let role = &quota.role;
+        let consumed = registry.consumed_quota(role);
+        for (what, amounts) in [
+            ("guarantee", &quota.guarantees),
+            ("limit", &quota.limits),
+            ("consumed", &consumed),
+        ] {
+            gauges.extend(amounts.iter().map(|(resource, amount)| {
+                let name = format!("allocator/mesos/quota/roles/{role}/resources/{resource}/{what}");
+                (name, thousandths_to_f64(*amount))
+            }));
+        }
+    }
+}
+
 fn add(sums: &mut BTreeMap<(&str, bool), (i64, i64)>, resources: &Resources, add: fn(&mut (i64, i64), i64)) {
     for entry in resources.iter() {
         let Some(name) = RESOURCES.into_iter().find(|name| *name == entry.kind().name()) else {
@@ -174,6 +196,9 @@ mod tests {
             ("master/cpus_percent", 0.275),
             ("master/mem_used", 128.0),
             ("master/gpus_percent", 0.0),
+            ("allocator/mesos/quota/roles/web/resources/cpus/guarantee", 0.5),
+            ("allocator/mesos/quota/roles/web/resources/cpus/limit", 3.0),
+            ("allocator/mesos/quota/roles/web/resources/cpus/consumed", 1.1),
         ] {
             let value = gauges.iter().find(|(known, _)| known == name).map(|(_, value)| *value);
             assert_eq!(value, Some(expected), "{name}");

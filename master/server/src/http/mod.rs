@@ -11,16 +11,19 @@ mod legacy;
 mod metrics;
 mod operator;
 mod prometheus;
+mod quota;
 mod raft_status;
 mod redirect;
 mod reservations;
 mod roles;
 mod scheduler;
 mod service;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod unsupported;
 mod version_info;
 mod view;
+mod weights;
 
 pub(crate) use service::Edge;

@@ -1,8 +1,11 @@
-//! Roles as readers see them: those somebody subscribes to, holds or has reserved something for.
+//! Roles as readers see them: those somebody subscribes to, holds or has reserved something for, and those with a quota
+//! or a weight.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use master_core::allocator::DEFAULT_WEIGHT;
 use master_core::ids::FrameworkId;
+use master_core::registry::Quota;
 use master_core::resources::Resources;
 
 use super::reservations::reserved_by_role;
@@ -21,9 +24,18 @@ pub(super) struct Role<'a> {
     pub(super) reserved_total: Resources,
     /// The part of that which nobody uses.
     pub(super) reserved: Resources,
+    /// What an operator set.
+    weight: Option<f64>,
+    /// What it is guaranteed and limited to.
+    pub(super) quota: Option<&'a Quota>,
 }
 
 impl Role<'_> {
+    /// Its weight, set or not.
+    pub(super) fn weight(&self) -> f64 {
+        self.weight.unwrap_or(DEFAULT_WEIGHT)
+    }
+
     /// Allocated and offered.
     pub(super) fn held(&self) -> Resources {
         let mut all = self.allocated.clone();
@@ -36,7 +48,7 @@ impl Role<'_> {
 pub(super) struct Roles<'a>(BTreeMap<String, Role<'a>>);
 
 impl<'a> Roles<'a> {
-    /// Gathers them from frameworks, offers and reservations.
+    /// Gathers them from frameworks, offers, reservations, quotas and weights.
     pub(super) fn new(view: &'a View<'a>) -> Roles<'a> {
         let mut roles: BTreeMap<String, Role<'a>> = BTreeMap::new();
         for framework in view.frameworks() {
@@ -69,6 +81,13 @@ impl<'a> Roles<'a> {
                 unused.take_available(&used);
                 role.reserved.add(&unused);
             }
+        }
+        let registry = &view.state.registry;
+        for quota in registry.quotas() {
+            roles.entry(quota.role.to_string()).or_default().quota = Some(quota);
+        }
+        for weight in registry.weights() {
+            roles.entry(weight.role.to_string()).or_default().weight = Some(weight.weight);
         }
         Roles(roles)
     }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::unsupported::{self, Endpoint};
-use super::{legacy, metrics, operator, raft_status, redirect, scheduler};
+use super::{legacy, metrics, operator, quota, raft_status, redirect, scheduler, weights};
 use crate::actor::{Context, Input};
 use crate::leader::{self, LeaderView};
 use crate::leadership::reply::Answer;
@@ -45,6 +45,8 @@ pub(super) enum Route {
     Tasks,
     Roles,
     Teardown,
+    Quota,
+    Weights,
     /// Known, but not carried out yet.
     Unsupported(Endpoint),
 }
@@ -115,6 +117,11 @@ impl Edge {
             Route::Operator => operator::call(&self.context, request).await,
             Route::Unsupported(endpoint) => unsupported::answer(endpoint, &request).into(),
             Route::Teardown => legacy::teardown(&self.context, request).await,
+            Route::Quota => {
+                let path = self.routes.rewrite(&request.path).into_owned();
+                quota::endpoint(&self.context, &path, request).await
+            }
+            Route::Weights => weights::endpoint(&self.context, request).await,
             _ => legacy::read(&self.context, route, request).await,
         }
     }
@@ -143,6 +150,8 @@ fn routes() -> Routes<Route> {
         ("/master/tasks", Route::Tasks),
         ("/master/roles", Route::Roles),
         ("/master/teardown", Route::Teardown),
+        ("/master/quota", Route::Quota),
+        ("/master/weights", Route::Weights),
     ] {
         routes = routes.route(path, route);
     }
@@ -229,12 +238,12 @@ mod tests {
             ("/raft/status", Route::RaftStatus),
             ("/logging/toggle", Route::Logging),
             ("/health", Route::Health),
+            ("/quota/role", Route::Quota),
+            ("/weights/x", Route::Weights),
         ] {
             assert_eq!(route(path), Some(expected), "{path}");
         }
         for path in [
-            "/weights/x",
-            "/quota/role",
             "/maintenance/schedule",
             "/machine/down",
             "/master/reserve",

@@ -32,9 +32,7 @@ const fn readable(path: &'static str, methods: &'static [&'static str], read: &'
 }
 
 /// All of them.
-pub(super) const ENDPOINTS: [Endpoint; 10] = [
-    readable("/weights", &["GET", "PUT"], "[]"),
-    readable("/quota", &["GET", "POST", "DELETE"], "{}"),
+pub(super) const ENDPOINTS: [Endpoint; 8] = [
     readable("/maintenance/schedule", &["GET", "POST"], "{}"),
     readable("/maintenance/status", &["GET"], "{}"),
     write("/machine/down"),
@@ -79,12 +77,7 @@ mod tests {
 
     #[test]
     fn what_cannot_have_been_set_reads_as_empty() {
-        for (path, body) in [
-            ("/weights", "[]"),
-            ("/quota", "{}"),
-            ("/maintenance/schedule", "{}"),
-            ("/maintenance/status", "{}"),
-        ] {
+        for (path, body) in [("/maintenance/schedule", "{}"), ("/maintenance/status", "{}")] {
             assert_eq!(ask("GET", path), (200, body.to_owned()));
         }
     }
@@ -93,12 +86,11 @@ mod tests {
     fn writes_are_refused_by_name_and_wrong_methods_as_mesos_does() {
         let unsupported = "is not supported by this master yet";
         assert_eq!(ask("POST", "/reserve"), (501, format!("POST /reserve {unsupported}")));
-        assert_eq!(ask("DELETE", "/quota"), (501, format!("DELETE /quota {unsupported}")));
         assert_eq!(
-            ask("DELETE", "/weights"),
+            ask("DELETE", "/maintenance/schedule"),
             (
                 405,
-                "405 Method Not Allowed. Expecting one of { 'GET', 'PUT' }, but received 'DELETE'.".to_owned()
+                "405 Method Not Allowed. Expecting one of { 'GET', 'POST' }, but received 'DELETE'.".to_owned()
             )
         );
         assert_eq!(ask("GET", "/machine/up").0, 405);

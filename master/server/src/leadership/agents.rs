@@ -77,7 +77,7 @@ impl Leadership {
             .at(Instant::now(), Timer::Ping(agent_id.clone(), generation));
     }
 
-    fn add_agent_to_allocator(&mut self, agent_id: &AgentId) {
+    pub(super) fn add_agent_to_allocator(&mut self, agent_id: &AgentId) {
         let Some(agent) = self.registry.agent(agent_id).cloned() else {
             return;
         };

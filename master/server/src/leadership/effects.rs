@@ -52,6 +52,8 @@ impl Leadership {
                 self.framework_to_allocator(framework_id);
                 self.rescind_foreign_roles(framework_id);
             }
+            Outcome::QuotaUpdated { roles } => self.quotas_changed(roles),
+            Outcome::WeightsUpdated { roles } => self.weights_changed(roles),
             _ => {}
         }
         match pending {
@@ -81,7 +83,7 @@ impl Leadership {
                 self.refuse_subscription(*subscription, &rejection_text(&outcome));
             }
             (Pending::Call(reply), _) => reply.send(HttpResponse::new(202)),
-            (Pending::Updated(reply), outcome) => reply.send(update_answer(&outcome)),
+            (Pending::Answered(reply, answering), outcome) => reply.send(answering(&outcome)),
             (Pending::Register { pid }, Outcome::AgentAdmitted { agent_id }) => self.admitted(&agent_id, &pid),
             (Pending::Register { pid }, outcome) => {
                 self.registering.remove(&pid.to_string());

@@ -20,6 +20,7 @@ mod reconcile;
 mod registration;
 pub(crate) mod reply;
 pub(crate) mod retired;
+pub(crate) mod settings;
 pub(crate) mod soft_state;
 pub(crate) mod stream;
 mod subscribe;
@@ -135,6 +136,7 @@ impl Leadership {
             .at(now + proposals::SWEEP_INTERVAL, Timer::SweepProposals);
         leadership.timers.at(now + nudge::FIRST_NUDGE, Timer::Nudge(None));
         leadership.recover_frameworks(now);
+        leadership.recover_settings();
         leadership
     }
 

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::Leadership;
 use super::reply::{Reply, SharedReply};
+use super::settings::Answering;
 use super::subscribe::Subscription;
 use crate::state_machine::{self, ProposalId};
 
@@ -29,8 +30,8 @@ pub(crate) enum Pending {
     Subscribe(Box<Subscription>),
     /// A call whose caller only wants to know that it is durable.
     Call(Reply),
-    /// UPDATE_FRAMEWORK: offers of roles no longer subscribed are rescinded, the caller gets `200`.
-    Updated(Reply),
+    /// A call that is answered by what came of its command.
+    Answered(Reply, Answering),
     /// RECONCILE: answered once this replica is known to lead still.
     Reconcile(FrameworkId, Vec<proto::v1::scheduler::call::reconcile::Task>, Reply),
     /// LAUNCH or LAUNCH_GROUP of one ACCEPT: the resources return to the allocator if it fails.
@@ -137,9 +138,9 @@ impl Proposals {
             }
             match &mut waiting.pending {
                 Pending::Launch { reply, .. } => reply.fail(unknown_outcome()),
-                Pending::Call(_) | Pending::Updated(..) | Pending::Reconcile(..) | Pending::Subscribe(_) => {
+                Pending::Call(_) | Pending::Answered(..) | Pending::Reconcile(..) | Pending::Subscribe(_) => {
                     match std::mem::replace(&mut waiting.pending, Pending::Nobody) {
-                        Pending::Call(reply) | Pending::Updated(reply) | Pending::Reconcile(_, _, reply) => {
+                        Pending::Call(reply) | Pending::Answered(reply, _) | Pending::Reconcile(_, _, reply) => {
                             reply.send(unknown_outcome());
                         }
                         Pending::Subscribe(subscription) => subscription.reply.send(unknown_outcome()),
@@ -233,7 +234,7 @@ impl Leadership {
         let asks_leader = is_moving || matches!(error, ProposeError::NotLeader { .. });
         if is_planted(Bug::UnknownAsDone)
             && matches!(error, ProposeError::Unknown)
-            && let Pending::Call(reply) | Pending::Updated(reply) = pending
+            && let Pending::Call(reply) | Pending::Answered(reply, _) = pending
         {
             reply.send(HttpResponse::new(202));
             return;
@@ -251,7 +252,7 @@ impl Leadership {
         };
         match pending {
             Pending::Subscribe(subscription) => answer(subscription.reply),
-            Pending::Call(reply) | Pending::Updated(reply) | Pending::Reconcile(_, _, reply) => answer(reply),
+            Pending::Call(reply) | Pending::Answered(reply, _) | Pending::Reconcile(_, _, reply) => answer(reply),
             Pending::Launch {
                 framework_id,
                 agent_id,

@@ -10,7 +10,6 @@ use libprocess::HttpResponse;
 use master_core::Outcome;
 use tokio::time::Instant;
 
-use super::effects::update_answer;
 use super::proposals::{Completion, Pending, unknown_outcome};
 use crate::state_machine::ProposalId;
 
@@ -51,7 +50,7 @@ impl Retired {
         };
         match pending {
             Pending::Call(reply) => reply.send(HttpResponse::new(202)),
-            Pending::Updated(reply) => reply.send(update_answer(outcome)),
+            Pending::Answered(reply, answering) => reply.send(answering(outcome)),
             // Repeated it has no further effect, unless it is a new framework: that one would exist twice.
             Pending::Subscribe(subscription) if subscription.framework_id.is_some() => subscription.reply.ask_leader(),
             Pending::Subscribe(subscription) => subscription.reply.send(unknown_outcome()),
@@ -84,11 +83,11 @@ fn refuse(pending: Pending, is_certain: bool) {
     match pending {
         Pending::Launch { reply, .. } if is_certain => reply.ask_leader(),
         Pending::Launch { reply, .. } => reply.fail(unknown_outcome()),
-        Pending::Call(reply) | Pending::Updated(reply) | Pending::Reconcile(_, _, reply) if is_certain => {
+        Pending::Call(reply) | Pending::Answered(reply, _) | Pending::Reconcile(_, _, reply) if is_certain => {
             reply.ask_leader();
         }
         Pending::Subscribe(subscription) if is_certain => subscription.reply.ask_leader(),
-        Pending::Call(reply) | Pending::Updated(reply) | Pending::Reconcile(_, _, reply) => {
+        Pending::Call(reply) | Pending::Answered(reply, _) | Pending::Reconcile(_, _, reply) => {
             reply.send(unknown_outcome());
         }
         Pending::Subscribe(subscription) => subscription.reply.send(unknown_outcome()),

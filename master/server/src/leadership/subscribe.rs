@@ -184,7 +184,7 @@ impl Leadership {
         let kind = CommandKind::UpdateFramework(UpdateFramework {
             info: Encoded::new(&update.framework_info),
         });
-        self.propose(kind, Pending::Updated(reply));
+        self.propose(kind, Pending::Answered(reply, super::effects::update_answer));
     }
 }
 

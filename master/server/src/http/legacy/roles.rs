@@ -1,6 +1,7 @@
 //! `/roles`: who subscribes to a role and what it holds.
 
-use master_core::resources::{Resources, is_strict_subrole};
+use master_core::registry::{Amounts, Quota};
+use master_core::resources::{Resources, is_strict_subrole, thousandths_to_f64};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::list::List;
@@ -48,11 +49,12 @@ impl Serialize for RoleJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("name", self.name)?;
-        map.serialize_entry("weight", &1.0)?;
+        map.serialize_entry("weight", &self.role.weight())?;
         map.serialize_entry(
             "quota",
             &QuotaJson {
                 name: self.name,
+                quota: self.role.quota,
                 consumed: &self.consumed(),
             },
         )?;
@@ -70,17 +72,27 @@ impl Serialize for RoleJson<'_> {
 
 struct QuotaJson<'a> {
     name: &'a str,
+    quota: Option<&'a Quota>,
     consumed: &'a Resources,
 }
 
 impl Serialize for QuotaJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let nothing = Resources::new();
+        let of = |amounts: fn(&Quota) -> &Amounts| AmountsJson(self.quota.map(amounts));
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("role", self.name)?;
-        map.serialize_entry("guarantee", &Quantities(&nothing))?;
-        map.serialize_entry("limit", &Quantities(&nothing))?;
+        map.serialize_entry("guarantee", &of(|quota| &quota.guarantees))?;
+        map.serialize_entry("limit", &of(|quota| &quota.limits))?;
         map.serialize_entry("consumed", &Quantities(self.consumed))?;
         map.end()
+    }
+}
+
+struct AmountsJson<'a>(Option<&'a Amounts>);
+
+impl Serialize for AmountsJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let amounts = self.0.into_iter().flatten();
+        serializer.collect_map(amounts.map(|(name, amount)| (name, thousandths_to_f64(*amount))))
     }
 }

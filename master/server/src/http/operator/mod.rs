@@ -11,14 +11,14 @@ mod writer;
 use libprocess::{HttpRequest, HttpResponse};
 use master_core::ids::FrameworkId;
 use proto::v1::master::{Call, Response, call, response};
-use proto::v1::{Flag, maintenance, quota};
+use proto::v1::{Flag, maintenance};
 
 use super::legacy::operator_teardown;
 use super::scheduler::{accepted, content_type, decode, not_acceptable};
 use super::service::current_state;
 use super::unsupported::not_yet;
 use super::view::View;
-use super::{answer, flags, metrics, version_info};
+use super::{answer, flags, metrics, quota, version_info, weights};
 use crate::actor::Context;
 use crate::leadership::reply::Answer;
 use crate::leadership::stream::MediaType;
@@ -56,6 +56,17 @@ pub(super) async fn call(context: &Context, request: HttpRequest) -> Answer {
             operator_teardown(context, framework_id.unwrap_or_else(|| FrameworkId::from(""))).await
         }
         call::Type::Subscribe => subscribe::subscribe(context, &request, media_type).await,
+        call::Type::GetQuota | call::Type::GetWeights => match settings(context, kind).await {
+            Ok(answer) => respond(media_type, &answer).into(),
+            Err(answer) => answer,
+        },
+        call::Type::UpdateQuota => quota::update(context, call.update_quota.unwrap_or_default()).await,
+        call::Type::SetQuota => quota::set(context, &call.set_quota.unwrap_or_default().quota_request).await,
+        call::Type::RemoveQuota => quota::remove(context, &call.remove_quota.unwrap_or_default().role).await,
+        call::Type::UpdateWeights => {
+            let weights = call.update_weights.unwrap_or_default().weight_infos;
+            weights::update(context, &weights).await
+        }
         call::Type::Unknown => HttpResponse::status(501).into(),
         other => not_yet(other.as_str_name()).into(),
     }
@@ -119,13 +130,6 @@ fn small_answer(context: &Context, kind: call::Type) -> Option<Response> {
             get_operations: Some(response::GetOperations::default()),
             ..typed(Type::GetOperations)
         },
-        call::Type::GetWeights => typed(Type::GetWeights),
-        call::Type::GetQuota => Response {
-            get_quota: Some(response::GetQuota {
-                status: quota::QuotaStatus::default(),
-            }),
-            ..typed(Type::GetQuota)
-        },
         call::Type::GetMaintenanceStatus => Response {
             get_maintenance_status: Some(response::GetMaintenanceStatus {
                 status: maintenance::ClusterStatus::default(),
@@ -139,6 +143,23 @@ fn small_answer(context: &Context, kind: call::Type) -> Option<Response> {
             ..typed(Type::GetMaintenanceSchedule)
         },
         _ => return None,
+    })
+}
+
+/// GET_QUOTA and GET_WEIGHTS.
+async fn settings(context: &Context, kind: call::Type) -> Result<Response, Answer> {
+    let registry = current_state(context).await?.registry;
+    if kind == call::Type::GetWeights {
+        let weight_infos = weights::weight_infos(&registry);
+        return Ok(Response {
+            get_weights: (!weight_infos.is_empty()).then_some(response::GetWeights { weight_infos }),
+            ..typed(response::Type::GetWeights)
+        });
+    }
+    let status = quota::status(&registry);
+    Ok(Response {
+        get_quota: Some(response::GetQuota { status }),
+        ..typed(response::Type::GetQuota)
     })
 }
 

@@ -173,7 +173,7 @@ fn roles(to: &mut Writer, view: &View<'_>) {
     let roles = Roles::new(view);
     let messages = roles.iter().map(|(name, role)| v1::Role {
         name: name.to_owned(),
-        weight: 1.0,
+        weight: role.weight(),
         frameworks: role.frameworks.iter().map(|id| id.to_proto()).collect(),
         resources: role.held().filter(|entry| entry.scalar() > 0).to_proto(),
     });
@@ -289,6 +289,7 @@ mod tests {
         let roles = &json(call::Type::GetRoles)["get_roles"]["roles"];
         assert_eq!(keys(&roles[0]), "frameworks name resources weight");
         assert_eq!(roles[0]["name"], "web");
+        assert_eq!(roles[0]["weight"], 2.5);
         // Two tasks of 0.5, an executor of 0.1 and an offer of 1.
         assert_eq!(roles[0]["resources"][0]["scalar"]["value"], 2.1);
         assert_eq!(roles.as_array().unwrap().len(), 1);

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use master_core::command::{
     AcknowledgeStatus, AdmitAgent, AgentFacts, AnnounceLeader, FrameworkRemoval, LaunchTasks, MarkAgentUnreachable,
-    RemoveFramework, SubscribeFramework, UpdateTaskStatus,
+    RemoveFramework, SubscribeFramework, UpdateQuota, UpdateTaskStatus, UpdateWeights,
 };
+use master_core::registry::{Quota, Weight};
 use master_core::resources::Resources;
 use master_core::{Applied, Command, CommandKind, Encoded, Outcome, Position, Registry, Timestamp};
 use proto::ext::resource::{allocated, ranges, scalar};
@@ -195,7 +196,7 @@ fn executor_task(framework: &str, agent: &str) -> TaskInfo {
 }
 
 /// The registry: framework `c-0000` with a running task (`running`), one that has not started (`with-executor`), a completed one
-/// (`done`) and one on an unreachable agent (`away`); framework `c-0001` is removed; agents `c-S0`, `c-S1`, unreachable `c-S2`.
+/// (`done`) and one on an unreachable agent (`away`); framework `c-0001` is removed; its role has a quota and a weight; agents `c-S0`, `c-S1`, unreachable `c-S2`.
 pub(in crate::http) fn registry() -> Registry {
     let mut cluster = Builder {
         registry: Registry::default(),
@@ -235,6 +236,20 @@ pub(in crate::http) fn registry() -> Registry {
     cluster.apply(RemoveFramework {
         framework_id: "c-0001".into(),
         reason: FrameworkRemoval::Teardown,
+    });
+    cluster.apply(UpdateQuota {
+        quotas: vec![Quota::new(
+            ROLE,
+            [("cpus".into(), 500)].into(),
+            [("cpus".into(), 3_000), ("gpus".into(), 0)].into(),
+        )],
+        force: false,
+    });
+    cluster.apply(UpdateWeights {
+        weights: vec![Weight {
+            role: ROLE.into(),
+            weight: 2.5,
+        }],
     });
     cluster.registry
 }
