@@ -10,3 +10,4 @@ pub mod fault;
 pub mod history;
 pub mod hollow;
 pub mod launcher;
+pub mod workload;

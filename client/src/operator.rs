@@ -114,12 +114,22 @@ impl Operator {
 
     /// Makes any call of the v1 operator API but SUBSCRIBE. Calls without an answer return an empty `Response`.
     pub async fn call(&self, call: Call) -> Result<Response, OperatorError> {
+        self.call_first(self.cached_leader(), call).await
+    }
+
+    /// Makes a call like [`Operator::call`], but puts it to `master` first, whether it leads or not; goes on where that
+    /// one redirects to.
+    pub async fn call_at(&self, master: &str, call: Call) -> Result<Response, OperatorError> {
+        self.call_first(Some(master.to_owned()), call).await
+    }
+
+    async fn call_first(&self, first: Option<String>, call: Call) -> Result<Response, OperatorError> {
         let question = Question {
             path: OPERATOR_PATH,
             body: Some(self.encoding.encode(&call)),
             repeatable: is_read(call.r#type()),
         };
-        let (master, body) = self.put(&question).await?;
+        let (master, body) = self.put(first, &question).await?;
         if body.is_empty() {
             return Ok(Response::default());
         }
@@ -131,11 +141,14 @@ impl Operator {
     /// Reads an older JSON endpoint of the leader, such as `/state` or `/slaves`; the answer is JSON text.
     pub async fn get(&self, path: &str) -> Result<Bytes, OperatorError> {
         let (_, body) = self
-            .put(&Question {
-                path,
-                body: None,
-                repeatable: true,
-            })
+            .put(
+                self.cached_leader(),
+                &Question {
+                    path,
+                    body: None,
+                    repeatable: true,
+                },
+            )
             .await?;
         Ok(body)
     }
@@ -232,13 +245,14 @@ impl Operator {
         })
     }
 
-    /// Puts a question to the leader, whoever that becomes; returns who answered, and the body.
-    async fn put(&self, question: &Question<'_>) -> Result<(String, Bytes), OperatorError> {
+    /// Puts a question to `first`, if any, and else to the leader, whoever that becomes; returns who answered, and the
+    /// body.
+    async fn put(&self, first: Option<String>, question: &Question<'_>) -> Result<(String, Bytes), OperatorError> {
         let started = Instant::now();
         let deadline = started + self.limit;
         let mut last = "no master names a leader".to_owned();
         let mut backoff = Backoff::new(self.seams.clone());
-        let mut next = self.cached_leader();
+        let mut next = first;
         let mut lost: Option<String> = None;
         while Instant::now() < deadline {
             let master = match next.take() {
@@ -249,7 +263,7 @@ impl Operator {
                 },
             };
             let attempt = timeout_at(deadline, self.attempt(&master, question)).await;
-            match attempt.unwrap_or_else(|_| Attempt::Failed(format!("{master} does not answer"))) {
+            match attempt.unwrap_or_else(|_| Attempt::silent(&master, question)) {
                 Attempt::Answered(result) => {
                     self.cache_leader(result.is_ok().then_some(&*master));
                     return result;
@@ -337,6 +351,16 @@ enum Attempt {
 }
 
 impl Attempt {
+    /// The time is over and nobody answered; what may have been received may have been carried out.
+    fn silent(master: &str, question: &Question<'_>) -> Self {
+        let reason = format!("{master} does not answer");
+        if question.repeatable {
+            Attempt::Failed(reason)
+        } else {
+            Attempt::unknown(master, reason)
+        }
+    }
+
     fn unknown(master: &str, reason: String) -> Self {
         Attempt::Answered(Err(OperatorError::Unknown {
             peer: master.to_owned(),
@@ -407,6 +431,23 @@ mod tests {
             text: "no".to_owned(),
         };
         assert_eq!(operator(&[&leader]).get_state().await, Err(refused));
+    }
+
+    #[tokio::test]
+    async fn a_change_that_nobody_answered_in_time_is_unknown_and_a_question_is_not() {
+        let leader = FakeMaster::start(Leads::Itself).await;
+        leader.pause();
+        let operator = operator(&[&leader]).with_limit(Duration::from_millis(200));
+        let teardown = Call {
+            r#type: Some(call::Type::Teardown.into()),
+            ..Call::default()
+        };
+        let outcome = operator.call_at(&leader.address(), teardown).await;
+        assert!(matches!(outcome, Err(OperatorError::Unknown { .. })), "{outcome:?}");
+        assert!(matches!(
+            operator.get_tasks().await,
+            Err(OperatorError::Unavailable { .. })
+        ));
     }
 
     #[tokio::test]
