@@ -45,7 +45,7 @@ bugs! {
     AcknowledgeBeforeSync = "acknowledge-before-sync", "an append counts as durable before it is synced";
     ForgetVote = "forget-vote", "a vote is answered before it is synced";
     SnapshotNotSynced = "snapshot-not-synced", "a snapshot counts before it is synced";
-    AcceptTornTail = "accept-torn-tail", "a record with a wrong checksum is taken at start-up";
+    CutDamagedLog = "cut-damaged-log", "a damaged record ends the log instead of stopping the start";
     TruncateTooMuch = "truncate-too-much", "a truncation drops one entry more than it should";
     TruncateTooLittle = "truncate-too-little", "a truncation is not written to the disk";
     PurgeTooMuch = "purge-too-much", "the log is purged beyond the snapshot";
