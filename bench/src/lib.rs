@@ -14,6 +14,7 @@ pub mod load;
 pub mod log_replica;
 pub mod machine;
 pub mod masters;
+pub mod picture;
 pub mod prefilled;
 pub mod spread;
 pub mod table;

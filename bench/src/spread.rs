@@ -47,6 +47,23 @@ impl Spread {
         self.0.value_at_percentile(percent) as f64 / 1000.0
     }
 
+    /// The shortest time in milliseconds.
+    pub fn min(&self) -> f64 {
+        self.0.min() as f64 / 1000.0
+    }
+
+    /// Each different time in milliseconds, rising, with the percentage of times that are not longer.
+    pub fn steps(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
+        let mut seen = 0;
+        self.0.iter_recorded().map(move |step| {
+            seen += step.count_at_value();
+            (
+                step.value_iterated_to() as f64 / 1000.0,
+                seen as f64 * 100.0 / self.0.len() as f64,
+            )
+        })
+    }
+
     /// The longest time in milliseconds.
     pub fn max(&self) -> f64 {
         self.0.max() as f64 / 1000.0

@@ -1,6 +1,7 @@
 //! `bench-failover`: three masters and an agent as real processes; the leader is killed, paused or stopped in order, again
 //! and again, while writers write; what they and a framework with tasks see is timed.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use bench::failover::tasks::{self, Board, Times};
 use bench::failover::writer::Writer;
 use bench::spread::{Spread, show};
 use bench::table::{Table, verdict, verdict_on_time};
-use bench::{machine, masters};
+use bench::{machine, masters, picture};
 use clap::{Parser, ValueEnum};
 use client::MasterList;
 use cluster_tests::cluster::Cluster;
@@ -49,6 +50,9 @@ struct Arguments {
     /// Long tasks that reconciliation has to answer
     #[arg(long = "tasks", default_value_t = 20)]
     tasks: usize,
+    /// Folder for a picture of the distribution of each kind of fault
+    #[arg(long = "pictures")]
+    pictures: Option<PathBuf>,
     /// Print every trial
     #[arg(long = "verbose")]
     verbose: bool,
@@ -72,6 +76,15 @@ impl Variant {
             Variant::HandOver => "planned hand-over (SIGTERM)",
         }
     }
+
+    /// Part of a file's name.
+    fn file(self) -> &'static str {
+        match self {
+            Variant::Kill => "kill",
+            Variant::Pause => "pause",
+            Variant::HandOver => "hand-over",
+        }
+    }
 }
 
 fn main() -> Result<()> {
@@ -82,6 +95,9 @@ fn main() -> Result<()> {
         let figures = run.trials(*variant, &arguments)?;
         run.cluster.passed()?;
         figures.print(*variant, arguments.tasks);
+        if let Some(folder) = &arguments.pictures {
+            figures.draw(*variant, folder)?;
+        }
     }
     Ok(())
 }
@@ -291,6 +307,20 @@ impl Figures {
             machine::load_average(),
         );
         self.print_goals(variant);
+    }
+
+    fn draw(&self, variant: Variant, folder: &Path) -> Result<()> {
+        let file = folder.join(format!("failover-{}.svg", variant.file()));
+        let title = format!("{}: how many of {} were over when", variant.title(), self.write.count());
+        let curves = [
+            ("next acknowledged write", &self.write),
+            ("framework subscribed", &self.subscribed),
+            ("every task reconciled", &self.reconciled),
+            ("new task running", &self.running),
+        ];
+        picture::write(&file, &title, &curves)?;
+        println!("drawn: {}", file.display());
+        Ok(())
     }
 
     fn print_goals(&self, variant: Variant) {
