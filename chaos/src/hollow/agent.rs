@@ -18,6 +18,9 @@ use proto::v1::{
 };
 
 use super::counts::{Counts, add, subtract};
+use super::life::{self, Life};
+use super::observe::{Observed, Observer};
+use crate::history::Recorder;
 
 /// Version hollow agents give themselves.
 const VERSION: &str = "1.12.0";
@@ -49,17 +52,22 @@ pub(super) struct Surroundings<'a> {
     pub(super) now: f64,
     pub(super) uuid: &'a dyn Fn() -> [u8; 16],
     pub(super) starting_updates: bool,
+    /// Whether tasks live as their commands say.
+    pub(super) heeds_commands: bool,
+    pub(super) observer: Observer<'a>,
 }
 
 /// Task ids are unique per framework.
 pub(super) type TaskKey = (Arc<str>, Arc<str>);
 
+#[derive(Debug)]
 struct HollowTask {
     task: Task,
     /// Updates not acknowledged yet, oldest first; only the first has been sent.
     updates: VecDeque<StatusUpdate>,
 }
 
+#[derive(Debug)]
 pub(super) struct HollowAgent {
     /// Actor id, `slave(N)`.
     pub(super) actor: String,
@@ -71,8 +79,9 @@ pub(super) struct HollowAgent {
     pub(super) terminated: bool,
     tasks: BTreeMap<TaskKey, HollowTask>,
     frameworks: BTreeMap<Arc<str>, FrameworkInfo>,
-    /// Tasks that began to run since they were last taken out, with nothing but their key.
-    pub(super) began: Vec<TaskKey>,
+    /// Tasks that began to run since they were last taken out, with their lives if they have one of their own.
+    pub(super) began: Vec<(TaskKey, Option<Life>)>,
+    observed: Observed,
 }
 
 fn capabilities() -> Vec<agent_info::Capability> {
@@ -95,7 +104,33 @@ impl HollowAgent {
             tasks: BTreeMap::new(),
             frameworks: BTreeMap::new(),
             began: Vec::new(),
+            observed: Observed::default(),
         }
+    }
+
+    /// The agent's host dies: the agent and its tasks are gone for good.
+    pub(super) fn end(&mut self, counts: &Counts, recorder: Option<&Recorder>, reason: &str) {
+        self.disconnect(counts);
+        for task in std::mem::take(&mut self.tasks).values() {
+            subtract(&counts.tasks, 1);
+            subtract(&counts.running, u64::from(task.task.state() == TaskState::TaskRunning));
+        }
+        self.observed.give_up(recorder, None, reason);
+        if !self.terminated
+            && let Some(id) = &self.info.id
+        {
+            let observer = Observer { recorder, master: None };
+            observer.ended(&self.info.hostname, &id.value, reason);
+        }
+    }
+
+    /// What the next agent on this host is told to be.
+    pub(super) fn fresh(&self, resource_version: [u8; 16]) -> HollowAgent {
+        let info = AgentInfo {
+            id: None,
+            ..self.info.clone()
+        };
+        HollowAgent::new(self.actor.clone(), self.pid.clone(), info, resource_version)
     }
 
     /// The message that registers this agent, or reregisters it with all it holds.
@@ -181,6 +216,10 @@ impl HollowAgent {
                 self.terminated = true;
                 self.disconnect(around.counts);
                 add(&around.counts.shut_down);
+                let id = self.info.id.as_ref().map_or("", |id| id.value.as_str());
+                around
+                    .observer
+                    .ended(&self.info.hostname, id, "the master shut it down");
                 Vec::new()
             }
             _ => Vec::new(),
@@ -195,6 +234,10 @@ impl HollowAgent {
     }
 
     fn registered_as(&mut self, id: AgentId, around: &Surroundings<'_>) -> Vec<Outgoing> {
+        if !self.registered {
+            let again = self.info.id.as_ref() == Some(&id);
+            around.observer.registered(&self.info.hostname, &id.value, again);
+        }
         self.info.id = Some(id.clone());
         for task in self.tasks.values_mut() {
             task.task.agent_id = id.clone();
@@ -256,10 +299,15 @@ impl HollowAgent {
             return Vec::new();
         }
         let key = key(framework_id, &info.task_id);
-        if self.tasks.contains_key(&key) {
+        let repeated = self.tasks.contains_key(&key) || self.observed.is_over(&key);
+        around
+            .observer
+            .launch_received(&self.info.hostname, &own_id.value, &key, repeated);
+        if repeated {
             add(&around.counts.repeated_launches);
             return Vec::new();
         }
+        around.observer.started(&self.info.hostname, &own_id.value, &key);
         self.frameworks
             .entry(Arc::clone(&key.0))
             .or_insert_with(|| framework.clone());
@@ -291,13 +339,19 @@ impl HollowAgent {
             out.extend(self.change(&key, TaskState::TaskStarting, None, around));
         }
         out.extend(self.change(&key, TaskState::TaskRunning, None, around));
-        self.began.push(key);
+        let own_life = if around.heeds_commands { life::of(info) } else { None };
+        self.began.push((key, own_life));
         out
     }
 
     /// The task finishes; nothing when it has ended already.
     pub(super) fn finish(&mut self, key: &TaskKey, around: &Surroundings<'_>) -> Option<Outgoing> {
         self.change(key, TaskState::TaskFinished, None, around)
+    }
+
+    /// The task's process fails.
+    pub(super) fn fail(&mut self, key: &TaskKey, around: &Surroundings<'_>) -> Option<Outgoing> {
+        self.change(key, TaskState::TaskFailed, Some(Reason::CommandExecutorFailed), around)
     }
 
     /// Lets every task finish.
@@ -308,6 +362,9 @@ impl HollowAgent {
 
     fn kill(&mut self, message: &KillTaskMessage, around: &Surroundings<'_>) -> Vec<Outgoing> {
         let key = key(&message.framework_id, &message.task_id);
+        if let Some(id) = &self.info.id {
+            around.observer.kill_received(&self.info.hostname, &id.value, &key);
+        }
         if self.tasks.contains_key(&key) {
             return self
                 .change(&key, TaskState::TaskKilled, None, around)
@@ -350,10 +407,15 @@ impl HollowAgent {
 
     fn remove_framework(&mut self, framework_id: &FrameworkId, around: &Surroundings<'_>) {
         self.frameworks.remove(framework_id.value.as_str());
+        let framework = Some(framework_id.value.as_str());
+        self.observed
+            .give_up(around.observer.recorder, framework, "the framework was removed");
         let counts = around.counts;
+        let observed = &mut self.observed;
         self.tasks.retain(|key, task| {
             let stays = *key.0 != framework_id.value;
             if !stays {
+                observed.task_is_over(&around.observer, key.clone());
                 subtract(&counts.tasks, 1);
                 subtract(&counts.running, u64::from(task.task.state() == TaskState::TaskRunning));
             }
@@ -399,6 +461,7 @@ impl HollowAgent {
         around: &Surroundings<'_>,
     ) -> Vec<Outgoing> {
         let key = key(&message.framework_id, &message.task_id);
+        self.observed.acknowledged(&around.observer, &message.uuid);
         let Some(task) = self.tasks.get_mut(&key) else {
             return Vec::new();
         };
@@ -410,6 +473,7 @@ impl HollowAgent {
         if task.updates.is_empty() && task.task.state().is_terminal() {
             self.tasks.remove(&key);
             subtract(&around.counts.tasks, 1);
+            self.observed.task_is_over(&around.observer, key);
             return Vec::new();
         }
         self.send_first(&key, around).into_iter().collect()
@@ -437,6 +501,7 @@ impl HollowAgent {
             return None;
         }
         add(&around.counts.updates_sent);
+        self.observed.reporting(&around.observer, &self.info.hostname, update);
         let message = StatusUpdateMessage {
             update: update.clone(),
             pid: Some(self.pid.clone()),
@@ -446,7 +511,7 @@ impl HollowAgent {
 
     /// The answer about a task that is not here. Sent once; a master that still cares asks again.
     fn dropped(
-        &self,
+        &mut self,
         framework_id: &FrameworkId,
         task_id: &TaskId,
         reason: Reason,
@@ -461,6 +526,7 @@ impl HollowAgent {
         };
         add(&around.counts.updates_sent);
         let update = status_update(framework_id, status, state, around.now);
+        self.observed.reporting(&around.observer, &self.info.hostname, &update);
         let message = StatusUpdateMessage {
             update,
             pid: Some(self.pid.clone()),

@@ -2,34 +2,40 @@
 //!
 //! A [`Fleet`] is cut into shards, each with one port of its own and up to [`FleetConfig::agents_per_port`] agents, told
 //! apart by their actor ids `slave(1)`, `slave(2)` …; a shard is one loop over a mailbox. What one agent does is in
-//! `agent.rs`, without I/O; `shard.rs` does the sending.
+//! `agent.rs`, without I/O; `shard.rs` does the sending. `control.rs` kills, restarts and pauses them, `observe.rs` writes
+//! down what they see.
 //!
 //! A launched task is STARTING, then RUNNING, and FINISHED after a set time or on demand; updates are sent one at a time
 //! per task, repeated until acknowledged. A launch that arrives twice is one task. Agents follow the leading master and
 //! reregister with all they hold.
 
 mod agent;
+mod control;
 mod counts;
+mod life;
+mod observe;
 mod shard;
 #[cfg(test)]
 mod tests;
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
 use client::{Encoding, LeaderFinder, MasterList, Operator};
-use libprocess::{Limits, Links, Server, Upid};
+use libprocess::Upid;
 use proto::v1::Resource;
 use seams::Seams;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
-use tracing::{info, warn};
+use tracing::info;
 
+use self::control::{Common, Host};
 pub use self::counts::{Counts, Snapshot};
-use self::shard::{Mail, Shard, ShardService};
+use self::shard::Mail;
+use crate::history::Recorder;
 
 /// Messages that wait for one shard; a sender then waits, which slows its connection.
 const MAILBOX_MAX: usize = 10_000;
@@ -64,6 +70,14 @@ pub struct FleetConfig {
     pub starting_updates: bool,
     /// Registrations are spread over this time, as real agents spread theirs (1 s). Zero: all at once.
     pub registration_spread: Duration,
+    /// Address the ports are bound to, where that is not `ip`.
+    pub listen_ip: Option<Ipv4Addr>,
+    /// Whether a task lives as its command says (`sleep 2`, `exit 1`, `sleep 2; exit 1`) instead of `task_duration`.
+    pub heeds_commands: bool,
+    /// Whether an agent that the master shuts down is started again, under a new id and without tasks.
+    pub rises_again: bool,
+    /// Takes what the agents see and report; nothing is written down without it. The agents' names are their host names.
+    pub observer: Option<Recorder>,
 }
 
 impl FleetConfig {
@@ -79,6 +93,10 @@ impl FleetConfig {
             task_duration: None,
             starting_updates: true,
             registration_spread: Duration::ZERO,
+            listen_ip: None,
+            heeds_commands: false,
+            rises_again: false,
+            observer: None,
         }
     }
 }
@@ -94,17 +112,9 @@ struct Leader {
 /// A running fleet. Dropping it closes every connection at once, as if all hosts had died.
 #[derive(Debug)]
 pub struct Fleet {
-    counts: Arc<Counts>,
-    shards: Vec<RunningShard>,
+    common: Common,
+    hosts: Vec<Mutex<Host>>,
     follower: JoinHandle<()>,
-}
-
-#[derive(Debug)]
-struct RunningShard {
-    mailbox: mpsc::Sender<Mail>,
-    /// Kept for its drop: closes the port.
-    _server: Server,
-    shard_loop: JoinHandle<()>,
 }
 
 impl Fleet {
@@ -113,50 +123,42 @@ impl Fleet {
     /// # Errors
     /// Those of binding a port.
     pub async fn start(config: FleetConfig, seams: Seams) -> io::Result<Fleet> {
-        let counts = Arc::new(Counts::default());
         let (suspicion, suspicions) = mpsc::channel(SUSPICIONS_MAX);
         let (leader_sender, leader) = watch::channel(None);
-        let mut shards = Vec::new();
+        let masters = config.masters.clone();
+        let common = Common {
+            config,
+            seams: seams.clone(),
+            counts: Arc::default(),
+            suspicion: suspicion.clone(),
+            leader,
+        };
+        let mut hosts = Vec::new();
         let mut first = 0;
-        while first < config.agents {
-            let count = config.agents_per_port.max(1).min(config.agents - first);
-            let shard = start_shard(
-                &config,
-                first..first + count,
-                &seams,
-                &counts,
-                &suspicion,
-                leader.clone(),
-            )
-            .await?;
-            shards.push(shard);
+        while first < common.config.agents {
+            let count = common.config.agents_per_port.max(1).min(common.config.agents - first);
+            let mut host = Host::new(first..first + count);
+            host.start(&common).await?;
+            hosts.push(Mutex::new(host));
             first += count;
         }
-        let follower = tokio::spawn(follow_leader(
-            config.masters.clone(),
-            seams,
-            suspicion,
-            suspicions,
-            leader_sender,
-        ));
+        let follower = tokio::spawn(follow_leader(masters, seams, suspicion, suspicions, leader_sender));
         Ok(Fleet {
-            counts,
-            shards,
+            common,
+            hosts,
             follower,
         })
     }
 
     /// What happens, counted over the whole fleet.
     pub fn counts(&self) -> &Arc<Counts> {
-        &self.counts
+        &self.common.counts
     }
 
     /// Lets every running task finish; returns when all agents were told.
     pub async fn finish_all_tasks(&self) {
-        for shard in &self.shards {
-            if shard.mailbox.send(Mail::FinishAll).await.is_err() {
-                warn!("a shard of the fleet has ended");
-            }
+        for host in &self.hosts {
+            host.lock().await.mail(Mail::FinishAll).await;
         }
     }
 }
@@ -164,42 +166,10 @@ impl Fleet {
 impl Drop for Fleet {
     fn drop(&mut self) {
         self.follower.abort();
-        for shard in &self.shards {
-            shard.shard_loop.abort();
+        for host in &mut self.hosts {
+            host.get_mut().abort();
         }
     }
-}
-
-async fn start_shard(
-    config: &FleetConfig,
-    numbers: std::ops::Range<usize>,
-    seams: &Seams,
-    counts: &Arc<Counts>,
-    suspicion: &mpsc::Sender<String>,
-    leader: watch::Receiver<Option<Leader>>,
-) -> io::Result<RunningShard> {
-    let (mailbox, mails) = mpsc::channel(MAILBOX_MAX);
-    let service = Arc::new(ShardService::new(numbers.len(), mailbox.clone()));
-    let listen = SocketAddr::from((config.ip, 0));
-    let server = Server::start(seams.clone(), listen, Limits::default(), service).await?;
-    let address = SocketAddrV4::new(config.ip, server.local_addr().port());
-    let (exited_sender, exited) = mpsc::channel(EXITED_MAX);
-    let links = Links::new(seams.clone(), address, exited_sender);
-    let shard = Shard::new(
-        config,
-        numbers,
-        seams.clone(),
-        Arc::clone(counts),
-        suspicion.clone(),
-        links,
-        address,
-    );
-    let shard_loop = tokio::spawn(shard.run(mails, exited, leader));
-    Ok(RunningShard {
-        mailbox,
-        _server: server,
-        shard_loop,
-    })
 }
 
 /// Publishes the pid of the leading master; anew also when the same master leads again after it was suspected.

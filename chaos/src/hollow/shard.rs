@@ -16,8 +16,11 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info};
 
 use super::agent::{HollowAgent, Outgoing, Surroundings, TaskKey};
+use super::control::Common;
 use super::counts::Counts;
+use super::observe::Observer;
 use super::{FleetConfig, Leader};
+use crate::history::Recorder;
 
 /// Registrations not answered are repeated after this time, doubling up to the maximum, as agents do.
 const REGISTRATION_RETRY_MIN: Duration = Duration::from_secs(2);
@@ -26,6 +29,8 @@ const REGISTRATION_RETRY_MAX: Duration = Duration::from_secs(60);
 const UPDATE_RETRY: Duration = Duration::from_secs(10);
 /// Without a ping for so long an agent registers again.
 const PING_TIMEOUT: Duration = Duration::from_secs(75);
+/// Time from the end of an agent that was shut down to the start of the next.
+const RISE_PAUSE: Duration = Duration::from_secs(1);
 /// How often the clock of the shard ticks while nothing else is due.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -90,6 +95,10 @@ enum Due {
         slot: usize,
         key: TaskKey,
     },
+    Fail {
+        slot: usize,
+        key: TaskKey,
+    },
     RepeatUpdates,
     CheckPings,
 }
@@ -104,6 +113,9 @@ pub(super) struct Shard {
     task_duration: Option<Duration>,
     starting_updates: bool,
     registration_spread: Duration,
+    heeds_commands: bool,
+    rises_again: bool,
+    observer: Option<Recorder>,
     leader: Option<Leader>,
     /// Counts the leaders followed; tells a registration that is due from one of an earlier leader.
     generation: u64,
@@ -111,79 +123,143 @@ pub(super) struct Shard {
     due: BinaryHeap<Reverse<(Instant, Due)>>,
 }
 
+/// What survives the death of the agents' process: their checkpoints, and their tasks, which run on.
+#[derive(Debug)]
+pub(super) struct Memory {
+    agents: Vec<HollowAgent>,
+    /// When tasks end.
+    ends: Vec<(Instant, Due)>,
+}
+
+impl Memory {
+    /// Agents with nothing.
+    pub(super) fn fresh(config: &FleetConfig, numbers: Range<usize>, address: SocketAddrV4, seams: &Seams) -> Self {
+        let agents = numbers.enumerate().map(|(slot, number)| {
+            let actor = format!("slave({})", slot + 1);
+            let pid = Upid::new(actor.clone(), address).to_string();
+            let info = AgentInfo {
+                hostname: format!("{}-{}", config.hostname_prefix, number + 1),
+                resources: config.resources.clone(),
+                port: Some(i32::from(address.port())),
+                checkpoint: Some(true),
+                ..AgentInfo::default()
+            };
+            HollowAgent::new(actor, pid, info, seams.random_uuid())
+        });
+        Memory {
+            agents: agents.collect(),
+            ends: Vec::new(),
+        }
+    }
+
+    /// Nothing survives after all: the agents that come back are new ones.
+    pub(super) fn lose(&mut self, common: &Common, reason: &str) {
+        for agent in &mut self.agents {
+            agent.end(&common.counts, common.config.observer.as_ref(), reason);
+            *agent = agent.fresh(common.seams.random_uuid());
+        }
+        self.ends.clear();
+    }
+}
+
+/// What is done to a shard as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Control {
+    /// End at once, and hand over what survives.
+    Die,
+    /// Do nothing until `Resume`.
+    Pause,
+    /// Go on.
+    Resume,
+}
+
 impl Shard {
     pub(super) fn new(
         config: &FleetConfig,
-        numbers: Range<usize>,
+        memory: Memory,
         seams: Seams,
         counts: Arc<Counts>,
         suspicion: mpsc::Sender<String>,
         links: Links,
-        address: SocketAddrV4,
     ) -> Self {
         let now = Instant::now();
-        let agents: Vec<HollowAgent> = numbers
-            .enumerate()
-            .map(|(slot, number)| {
-                let actor = format!("slave({})", slot + 1);
-                let pid = Upid::new(actor.clone(), address).to_string();
-                let info = AgentInfo {
-                    hostname: format!("{}-{}", config.hostname_prefix, number + 1),
-                    resources: config.resources.clone(),
-                    port: Some(i32::from(address.port())),
-                    checkpoint: Some(true),
-                    ..AgentInfo::default()
-                };
-                HollowAgent::new(actor, pid, info, seams.random_uuid())
-            })
-            .collect();
+        let mut due = BinaryHeap::from([
+            Reverse((now + UPDATE_RETRY, Due::RepeatUpdates)),
+            Reverse((now + PING_TIMEOUT, Due::CheckPings)),
+        ]);
+        due.extend(memory.ends.into_iter().map(Reverse));
         Shard {
-            last_pings: vec![now; agents.len()],
+            last_pings: vec![now; memory.agents.len()],
             seams,
             counts,
             suspicion,
             links,
-            agents,
+            agents: memory.agents,
             task_duration: config.task_duration,
             starting_updates: config.starting_updates,
             registration_spread: config.registration_spread,
+            heeds_commands: config.heeds_commands,
+            rises_again: config.rises_again,
+            observer: config.observer.clone(),
             leader: None,
             generation: 0,
             link_generation: 0,
-            due: BinaryHeap::from([
-                Reverse((now + UPDATE_RETRY, Due::RepeatUpdates)),
-                Reverse((now + PING_TIMEOUT, Due::CheckPings)),
-            ]),
+            due,
         }
     }
 
-    /// Runs until the fleet is dropped.
+    /// Runs until the fleet is dropped (`None`) or the process is to die.
     pub(super) async fn run(
         mut self,
         mut mails: mpsc::Receiver<Mail>,
         mut exited: mpsc::Receiver<Exited>,
         mut leader: watch::Receiver<Option<Leader>>,
-    ) {
+        mut controls: mpsc::Receiver<Control>,
+    ) -> Option<Memory> {
         loop {
             let next_due = self
                 .due
                 .peek()
                 .map_or_else(|| Instant::now() + TICK, |Reverse((at, _))| *at);
             tokio::select! {
+                // In one order, so that a simulation repeats itself; what is due is little, so that mail is not kept.
+                biased;
+                control = controls.recv() => match control? {
+                    Control::Die => return Some(self.die()),
+                    Control::Resume => {}
+                    Control::Pause => loop {
+                        match controls.recv().await? {
+                            Control::Die => return Some(self.die()),
+                            Control::Resume => break,
+                            Control::Pause => {}
+                        }
+                    },
+                },
                 changed = leader.changed() => {
                     if changed.is_err() {
-                        return;
+                        return None;
                     }
                     let pid = leader.borrow_and_update().clone();
                     self.follow(pid);
                 }
                 Some(exited) = exited.recv() => self.exited(exited),
-                mail = mails.recv() => match mail {
-                    Some(mail) => self.take(mail),
-                    None => return,
-                },
                 () = sleep_until(next_due) => self.do_what_is_due(),
+                mail = mails.recv() => self.take(mail?),
             }
+        }
+    }
+
+    /// The process dies.
+    fn die(self) -> Memory {
+        let mut agents = self.agents;
+        for agent in &mut agents {
+            agent.disconnect(&self.counts);
+        }
+        let is_end = |due: &Due| matches!(due, Due::Finish { .. } | Due::Fail { .. });
+        let due = self.due.into_iter().map(|Reverse(due)| due);
+        Memory {
+            agents,
+            ends: due.filter(|(_, due)| is_end(due)).collect(),
         }
     }
 
@@ -256,12 +332,38 @@ impl Shard {
                     Vec::new()
                 })
         });
-        let began = std::mem::take(&mut self.agents[slot].began);
-        if let Some(duration) = self.task_duration {
-            let at = Instant::now() + duration;
-            self.due
-                .extend(began.into_iter().map(|key| Reverse((at, Due::Finish { slot, key }))));
+        self.plan_ends(slot);
+        if self.agents[slot].terminated && self.rises_again {
+            self.rise(slot);
         }
+    }
+
+    /// Tasks that just began will end.
+    fn plan_ends(&mut self, slot: usize) {
+        let began = std::mem::take(&mut self.agents[slot].began);
+        for (key, own_life) in began {
+            let end = match own_life {
+                Some(life) if life.fails => Some((life.duration, Due::Fail { slot, key })),
+                Some(life) => Some((life.duration, Due::Finish { slot, key })),
+                None => self.task_duration.map(|duration| (duration, Due::Finish { slot, key })),
+            };
+            let now = Instant::now();
+            self.due
+                .extend(end.map(|(duration, due)| Reverse((now + duration, due))));
+        }
+    }
+
+    /// An agent that was shut down is started again as a new one.
+    fn rise(&mut self, slot: usize) {
+        let agent = &mut self.agents[slot];
+        agent.end(&self.counts, self.observer.as_ref(), "the master shut it down");
+        *agent = agent.fresh(self.seams.random_uuid());
+        let due = Due::Register {
+            slot,
+            attempt: 0,
+            generation: self.generation,
+        };
+        self.due.push(Reverse((Instant::now() + RISE_PAUSE, due)));
     }
 
     /// Lets an agent do something and sends what comes of it.
@@ -278,6 +380,11 @@ impl Shard {
             now: seams.clock.now_micros() as f64 / 1e6,
             uuid: &|| seams.random_uuid(),
             starting_updates: self.starting_updates,
+            heeds_commands: self.heeds_commands,
+            observer: Observer {
+                recorder: self.observer.as_ref(),
+                master: sender,
+            },
         };
         let agent = &mut self.agents[slot];
         for outgoing in act(agent, &around) {
@@ -313,6 +420,9 @@ impl Shard {
                 Due::Register { .. } => {}
                 Due::Finish { slot, key } => self.with_agent(slot, None, |agent, around| {
                     agent.finish(&key, around).into_iter().collect()
+                }),
+                Due::Fail { slot, key } => self.with_agent(slot, None, |agent, around| {
+                    agent.fail(&key, around).into_iter().collect()
                 }),
                 Due::RepeatUpdates => {
                     for slot in 0..self.agents.len() {

@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use super::agent::{HollowAgent, Outgoing, Surroundings};
+use super::observe::Observer;
 use super::{Counts, Fleet, FleetConfig};
 
 const TEST_TIMEOUT: Duration = Duration::from_secs(20);
@@ -56,6 +57,11 @@ impl Scene {
             now: 1.0,
             uuid: &|| seams.random_uuid(),
             starting_updates: true,
+            heeds_commands: false,
+            observer: Observer {
+                recorder: None,
+                master: None,
+            },
         };
         let body = Bytes::from(message.encode_to_vec());
         self.agent

@@ -32,6 +32,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::sights::hex;
+
 use crate::history::Recorder;
 
 /// Where a workload runs. Cheap to clone.

@@ -1,0 +1,6 @@
+//! Each workload against real masters in this process, for a short while; what they wrote down is then looked at.
+
+#![allow(clippy::unwrap_used)]
+
+mod cluster;
+mod tasks;
