@@ -3,7 +3,7 @@
 //! A group of commands carries the random origin of the run that proposed it and a number. When that entry is applied
 //! in the same run, its proposers are found here, whichever way it got into the log.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use crate::Applied;
@@ -16,14 +16,14 @@ pub(crate) type Reply<O> = Box<dyn FnOnce(Result<Applied<O>, ProposeError>) + Se
 /// All waiting proposers of this run. The batcher has one group under way at a time, which bounds it.
 pub(crate) struct Waiting<O> {
     origin: u64,
-    groups: Mutex<HashMap<u64, Vec<Reply<O>>>>,
+    groups: Mutex<BTreeMap<u64, Vec<Reply<O>>>>,
 }
 
 impl<O> Waiting<O> {
     pub(crate) fn new(origin: u64) -> Self {
         Waiting {
             origin,
-            groups: Mutex::new(HashMap::new()),
+            groups: Mutex::new(BTreeMap::new()),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Idle connections, bounded in number.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::connection::ClientConnection;
@@ -18,7 +18,7 @@ pub(super) struct Pool {
 
 #[derive(Debug, Default)]
 struct Idle {
-    by_address: HashMap<String, Vec<ClientConnection>>,
+    by_address: BTreeMap<String, Vec<ClientConnection>>,
     count: usize,
 }
 

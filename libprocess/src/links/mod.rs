@@ -12,8 +12,8 @@ mod link;
 mod queue;
 mod temporary;
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::SocketAddrV4;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -71,8 +71,8 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Table {
-    links: HashMap<SocketAddrV4, Link>,
-    temporaries: HashMap<SocketAddrV4, Arc<Queue>>,
+    links: BTreeMap<SocketAddrV4, Link>,
+    temporaries: BTreeMap<SocketAddrV4, Arc<Queue>>,
     generations: u64,
 }
 
@@ -174,7 +174,7 @@ impl Links {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        for (_, link) in self.shared.table().links.drain() {
+        for link in std::mem::take(&mut self.shared.table().links).into_values() {
             link.queue.finish();
         }
     }

@@ -54,6 +54,7 @@ impl Server {
             service,
             connections: JoinSet::new(),
             controls: HashMap::new(),
+            accepted: 0,
             is_full: false,
         };
         let accept_loop = Some(tokio::spawn(acceptor.run(listener, stopped)));
@@ -94,7 +95,9 @@ struct Acceptor {
     limits: Limits,
     service: Arc<dyn Service>,
     connections: JoinSet<()>,
-    controls: HashMap<Id, Arc<Control>>,
+    /// With the number of each connection, in the order in which they were accepted.
+    controls: HashMap<Id, (u64, Arc<Control>)>,
+    accepted: u64,
     /// Whether the last connection was refused; said once in the log.
     is_full: bool,
 }
@@ -116,7 +119,9 @@ impl Acceptor {
             }
         };
         drop(listener);
-        for control in self.controls.values() {
+        let mut controls: Vec<_> = self.controls.values().collect();
+        controls.sort_unstable_by_key(|(number, _)| *number);
+        for (_, control) in controls {
             control.stop();
         }
         let ends = async { while self.connections.join_next().await.is_some() {} };
@@ -146,7 +151,8 @@ impl Acceptor {
             control.clone(),
         );
         let task = self.connections.spawn(connection.run());
-        self.controls.insert(task.id(), control);
+        self.accepted += 1;
+        self.controls.insert(task.id(), (self.accepted, control));
     }
 
     fn forget(&mut self, ended: Result<(Id, ()), tokio::task::JoinError>) {

@@ -1,6 +1,6 @@
 //! The connections to other replicas, kept for as long as this replica runs, so that a new leader finds them open.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const CHANNELS_MAX: usize = 256;
 
 /// What a connection carries. Each kind has its own, so that a burst of one never delays another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Lane {
     /// Votes, heartbeats and questions: small and urgent.
     Control,
@@ -62,7 +62,7 @@ struct Shared {
     stop: CancellationToken,
     refusals: Refusals,
     contact: LeaderContact,
-    channels: Mutex<HashMap<(String, Lane), Channel>>,
+    channels: Mutex<BTreeMap<(String, Lane), Channel>>,
     status: std::sync::OnceLock<tokio::sync::watch::Receiver<ReplicaStatus>>,
 }
 
@@ -76,7 +76,7 @@ impl Peers {
             stop,
             refusals: Refusals::default(),
             contact: LeaderContact::new(config.timers),
-            channels: Mutex::new(HashMap::new()),
+            channels: Mutex::new(BTreeMap::new()),
             status: std::sync::OnceLock::new(),
         }))
     }

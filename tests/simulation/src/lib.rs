@@ -3,7 +3,7 @@
 //! For tests that run whole clusters in one process. Must never know what runs on the hosts.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
@@ -29,8 +29,11 @@ struct SimulatedNetwork;
 impl Network for SimulatedNetwork {
     fn listen(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
         Box::pin(async move {
-            let listener = TcpListener::bind(address).await?;
-            Ok(Box::new(SimulatedListener(listener)) as Box<dyn Listener>)
+            // A simulated host has one address, and listens at it when asked to listen at all of them.
+            let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await?;
+            let port = listener.local_addr()?.port();
+            let address = SocketAddr::new(address.ip(), port);
+            Ok(Box::new(SimulatedListener { listener, address }) as Box<dyn Listener>)
         })
     }
 
@@ -39,7 +42,10 @@ impl Network for SimulatedNetwork {
     }
 }
 
-struct SimulatedListener(TcpListener);
+struct SimulatedListener {
+    listener: TcpListener,
+    address: SocketAddr,
+}
 
 impl std::fmt::Debug for SimulatedListener {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -50,13 +56,13 @@ impl std::fmt::Debug for SimulatedListener {
 impl Listener for SimulatedListener {
     fn accept(&mut self) -> BoxFuture<'_, io::Result<(BoxStream, SocketAddr)>> {
         Box::pin(async move {
-            let (stream, peer) = self.0.accept().await?;
+            let (stream, peer) = self.listener.accept().await?;
             Ok((Box::new(stream) as BoxStream, peer))
         })
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        Ok(self.address)
     }
 }
 

@@ -10,7 +10,7 @@ mod assembly;
 mod decoding;
 
 use std::io::{self, Read, Write};
-use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::mpsc;
 use std::thread;
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -25,6 +25,8 @@ const MAGIC: [u8; 8] = *b"MRREGI01";
 const FRAME_BYTES: usize = 1 << 20;
 /// Longest payload read: a frame and one record, which a request's size bounds (256 MiB) with some room.
 const PAYLOAD_BYTES_MAX: usize = 512 << 20;
+/// With fewer frames the calling thread does it all; a small snapshot is not worth other threads.
+const FRAMES_ALONE_MAX: usize = 3;
 /// Threads that decode: more than these are faster than the one that puts the records together.
 const DECODERS_MAX: usize = 4;
 /// Frames that wait before and behind each of them, so that nobody waits for long, with little memory.
@@ -79,38 +81,24 @@ impl Registry {
     }
 
     /// Reads what [`Registry::write_to`] wrote. Total: any bytes give a registry or an error, and the same ones the same,
-    /// though several threads decode them.
+    /// though several threads decode those of a large one.
     pub fn read_from(input: &mut dyn Read) -> Result<Registry, SnapshotError> {
         let found = read_array::<8>(input)?;
         if found != MAGIC {
             return Err(SnapshotError::Magic { found });
         }
-        let assembly = thread::scope(|scope| -> Result<Assembly, SnapshotError> {
-            let decoders = thread::available_parallelism().map_or(1, usize::from).min(DECODERS_MAX);
-            let (mut inlets, mut outlets) = (Vec::new(), Vec::new());
-            for _ in 0..decoders {
-                let (inlet, frames) = mpsc::sync_channel::<Frame>(FRAMES_WAITING_MAX);
-                let (decoded, outlet) = mpsc::sync_channel(FRAMES_WAITING_MAX);
-                let decode = move || frames.into_iter().try_for_each(|frame| decoded.send(frame.decode()));
-                thread::Builder::new().spawn_scoped(scope, decode)?;
-                inlets.push(inlet);
-                outlets.push(outlet);
-            }
-            let assemble = thread::Builder::new().spawn_scoped(scope, move || assemble(&outlets))?;
-            let read = read_frames(input, &inlets);
-            drop(inlets);
-            let assembled = assemble.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            // Damage in a frame comes before whatever stopped the reading after it.
-            let assembly = assembled?;
-            read.map_err(|error| match error {
-                ReadError::Io(error) => SnapshotError::Read(error),
-                ReadError::Damaged(why) => SnapshotError::Damaged {
-                    records: assembly.records,
-                    why,
-                },
-            })?;
-            Ok(assembly)
-        })?;
+        let mut frames = Frames { input, stopped: None };
+        let first: Vec<Frame> = frames.by_ref().take(FRAMES_ALONE_MAX).collect();
+        let assembled = if first.len() < FRAMES_ALONE_MAX {
+            assemble(first.into_iter().map(Frame::decode))
+        } else {
+            decode_on_threads(first.into_iter().chain(frames.by_ref()))
+        };
+        // Damage in a frame comes before whatever stopped the reading after it.
+        let assembly = assembled?;
+        if let Some(stopped) = frames.stopped {
+            return Err(stopped.after(assembly.records));
+        }
         let records = assembly.records;
         let registry = assembly.finish()?;
         registry.check_end(input, records)?;
@@ -134,10 +122,19 @@ impl Registry {
     }
 }
 
-/// Why there are no more frames.
+/// Why there are no more frames, other than that the end frame came.
 enum ReadError {
     Io(io::Error),
     Damaged(String),
+}
+
+impl ReadError {
+    fn after(self, records: u64) -> SnapshotError {
+        match self {
+            ReadError::Io(error) => SnapshotError::Read(error),
+            ReadError::Damaged(why) => SnapshotError::Damaged { records, why },
+        }
+    }
 }
 
 impl From<io::Error> for ReadError {
@@ -146,39 +143,76 @@ impl From<io::Error> for ReadError {
     }
 }
 
-/// Gives every frame to the next decoder in turn, up to the end frame or until a decoder is gone.
-fn read_frames(input: &mut dyn Read, decoders: &[SyncSender<Frame>]) -> Result<(), ReadError> {
-    for decoder in decoders.iter().cycle() {
-        let length = u32::from_le_bytes(read_array(input)?) as usize;
-        if length == 0 {
-            break;
-        }
-        let checksum = u64::from_le_bytes(read_array(input)?);
-        if length > PAYLOAD_BYTES_MAX {
-            return Err(ReadError::Damaged(format!(
-                "a frame of {length} bytes, at most {PAYLOAD_BYTES_MAX} are expected"
-            )));
-        }
-        // Grows with what really comes, whatever the length says.
-        let mut payload = Vec::with_capacity(length.min(FRAME_BYTES * 2));
-        if input.take(length as u64).read_to_end(&mut payload)? != length {
-            return Err(ReadError::Damaged(format!(
-                "a frame of {length} bytes ends after {}",
-                payload.len()
-            )));
-        }
-        if decoder.send(Frame { checksum, payload }).is_err() {
-            break;
-        }
-    }
-    Ok(())
+/// Reads frames until the end frame, or until something stops it.
+struct Frames<'a> {
+    input: &'a mut dyn Read,
+    stopped: Option<ReadError>,
 }
 
-/// Takes the decoded frames in the order in which they were given out, until there are no more.
-fn assemble(decoders: &[Receiver<DecodedFrame>]) -> Result<Assembly, SnapshotError> {
+impl Iterator for Frames<'_> {
+    type Item = Frame;
+
+    fn next(&mut self) -> Option<Frame> {
+        read_frame(self.input).unwrap_or_else(|error| {
+            self.stopped = Some(error);
+            None
+        })
+    }
+}
+
+/// The next frame; `None` for the end frame.
+fn read_frame(input: &mut dyn Read) -> Result<Option<Frame>, ReadError> {
+    let length = u32::from_le_bytes(read_array(input)?) as usize;
+    if length == 0 {
+        return Ok(None);
+    }
+    let checksum = u64::from_le_bytes(read_array(input)?);
+    if length > PAYLOAD_BYTES_MAX {
+        return Err(ReadError::Damaged(format!(
+            "a frame of {length} bytes, at most {PAYLOAD_BYTES_MAX} are expected"
+        )));
+    }
+    // Grows with what really comes, whatever the length says.
+    let mut payload = Vec::with_capacity(length.min(FRAME_BYTES * 2));
+    if input.take(length as u64).read_to_end(&mut payload)? != length {
+        return Err(ReadError::Damaged(format!(
+            "a frame of {length} bytes ends after {}",
+            payload.len()
+        )));
+    }
+    Ok(Some(Frame { checksum, payload }))
+}
+
+/// Decodes the frames in parallel and puts them together in their order.
+fn decode_on_threads(frames: impl Iterator<Item = Frame>) -> Result<Assembly, SnapshotError> {
+    thread::scope(|scope| {
+        let decoders = thread::available_parallelism().map_or(1, usize::from).min(DECODERS_MAX);
+        let (mut inlets, mut outlets) = (Vec::new(), Vec::new());
+        for _ in 0..decoders {
+            let (inlet, frames) = mpsc::sync_channel::<Frame>(FRAMES_WAITING_MAX);
+            let (decoded, outlet) = mpsc::sync_channel::<DecodedFrame>(FRAMES_WAITING_MAX);
+            let decode = move || frames.into_iter().try_for_each(|frame| decoded.send(frame.decode()));
+            thread::Builder::new().spawn_scoped(scope, decode)?;
+            inlets.push(inlet);
+            outlets.push(outlet);
+        }
+        // The decoders answer in turn, until the one whose turn it is has no more.
+        let decoded = move || assemble(outlets.iter().cycle().map_while(|outlet| outlet.recv().ok()));
+        let assemble = thread::Builder::new().spawn_scoped(scope, decoded)?;
+        for (inlet, frame) in inlets.iter().cycle().zip(frames) {
+            if inlet.send(frame).is_err() {
+                break;
+            }
+        }
+        drop(inlets);
+        assemble.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// Puts the decoded frames together.
+fn assemble(frames: impl Iterator<Item = DecodedFrame>) -> Result<Assembly, SnapshotError> {
     let mut assembly = Assembly::default();
-    for decoder in decoders.iter().cycle() {
-        let Ok(frame) = decoder.recv() else { break };
+    for frame in frames {
         assembly.take(frame).map_err(|why| SnapshotError::Damaged {
             records: assembly.records,
             why,

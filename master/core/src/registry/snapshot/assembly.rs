@@ -23,6 +23,9 @@ use crate::registry::{
 };
 use crate::resources::Resources;
 
+/// Fewer tasks are not worth a second thread.
+const TASKS_ALONE_MAX: usize = 10_000;
+
 /// A registry that is not whole yet.
 #[derive(Default)]
 pub(super) struct Assembly {
@@ -210,15 +213,24 @@ impl Assembly {
         registry.tasks = tasks;
         // Stable: the tasks of an agent stay in the order of frameworks and ids, which is that of the index.
         placed.sort_by_key(|(place, _)| *place);
+        if placed.len() < TASKS_ALONE_MAX {
+            put_agents(&mut registry, agents, &placed);
+            registry.tasks_by_agent = index_by_agent(&placed);
+            return Ok(registry);
+        }
         thread::scope(|scope| {
             let index = thread::Builder::new().spawn_scoped(scope, || index_by_agent(&placed))?;
-            for agent in with_sums(agents, &placed) {
-                registry.agents_by_pid.insert((agent.pid.clone(), agent.id.clone()));
-                registry.agents.insert(agent.id.clone(), agent);
-            }
+            put_agents(&mut registry, agents, &placed);
             registry.tasks_by_agent = index.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             Ok(registry)
         })
+    }
+}
+
+fn put_agents(registry: &mut Registry, agents: Vec<AssembledAgent>, placed: &[(usize, Arc<Task>)]) {
+    for agent in with_sums(agents, placed) {
+        registry.agents_by_pid.insert((agent.pid.clone(), agent.id.clone()));
+        registry.agents.insert(agent.id.clone(), agent);
     }
 }
 
