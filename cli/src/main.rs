@@ -35,6 +35,8 @@ enum Command {
     Run(commands::run::Args),
     /// Show who leads, how the replicas stand, and what runs
     Status(commands::status::Args),
+    /// Print what happens in the cluster as it happens
+    Events(commands::events::Args),
     /// Show and change the members of the replicated log
     Members(commands::members::Args),
     /// What an agent starts for each process it runs; not for people
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Command::Local(args) => commands::local::main(args),
         Command::Run(args) => commands::run::main(args),
         Command::Status(args) => commands::status::main(args),
+        Command::Events(args) => commands::events::main(args),
         Command::Members(args) => commands::members::main(args),
         Command::AgentExecutor(args) => Ok(commands::agent_executor::main(args)),
     };

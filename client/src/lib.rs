@@ -12,6 +12,7 @@
 mod agent;
 mod backoff;
 mod encoding;
+mod events;
 mod executor;
 mod http;
 mod leader;
@@ -25,6 +26,7 @@ mod testing;
 pub use agent::AgentClient;
 pub use backoff::Backoff;
 pub use encoding::Encoding;
+pub use events::{EventNotice, OperatorEvents};
 pub use executor::{Executor, ExecutorConfig, ExecutorConfigError, ExecutorEvents, ExecutorNotice};
 pub use leader::{LeaderChanges, LeaderFinder};
 pub use masters::{MasterList, MasterListError};

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use proto::ext::event_position::EventPosition;
 use proto::v1::master::{Call, Response, call, response};
 use proto::v1::{MasterInfo, VersionInfo};
 use seams::Seams;
@@ -15,6 +16,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::backoff::Backoff;
 use crate::encoding::Encoding;
+use crate::events::{Following, OperatorEvents};
 use crate::http::{Http, HttpError, is_without_effect, read_body, redirect_target};
 use crate::leader::LeaderFinder;
 use crate::masters::MasterList;
@@ -112,7 +114,21 @@ impl Operator {
         &self.finder
     }
 
-    /// Makes any call of the v1 operator API but SUBSCRIBE. Calls without an answer return an empty `Response`.
+    /// Follows the events of the cluster from now on, or from behind `after`: the position of the last event that an
+    /// earlier subscriber has handled. The subscription lives in a task of the current runtime until the result is dropped.
+    pub fn subscribe(&self, after: Option<EventPosition>) -> OperatorEvents {
+        OperatorEvents::start(|notices| Following {
+            finder: self.finder.clone(),
+            http: self.http.clone(),
+            seams: self.seams.clone(),
+            encoding: self.encoding,
+            notices,
+            position: after,
+            cluster_id: None,
+        })
+    }
+
+    /// Makes any call of the v1 operator API but SUBSCRIBE, which is [`Operator::subscribe`]. Calls without an answer return an empty `Response`.
     pub async fn call(&self, call: Call) -> Result<Response, OperatorError> {
         self.call_first(self.cached_leader(), call).await
     }

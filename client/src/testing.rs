@@ -1,5 +1,6 @@
 //! A scripted master for this crate's tests: it leads, follows or knows nobody, as the test says.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use libprocess::{HttpRequest, HttpResponse, Limits, Message as LibprocessMessage, Server, Service};
 use prost::Message;
+use proto::v1::master;
 use proto::v1::scheduler::call::Type as CallType;
 use proto::v1::scheduler::event::{Error, Subscribed, Type as EventType};
 use proto::v1::scheduler::{Call, Event};
@@ -29,6 +31,16 @@ pub(crate) enum Leads {
     Nobody,
 }
 
+/// What a scripted master answers to SUBSCRIBE of the operator API: these events, and then the clean end.
+#[derive(Clone, Debug)]
+pub(crate) struct OperatorStream {
+    pub(crate) headers: Vec<(&'static str, &'static str)>,
+    pub(crate) events: Vec<master::Event>,
+}
+
+/// The header fields with which a stream was asked for: position and cluster.
+pub(crate) type AskedFor = (Option<String>, Option<String>);
+
 struct State {
     address: String,
     leads: Leads,
@@ -40,6 +52,8 @@ struct State {
     answer: (u16, String),
     calls: Vec<(Call, Option<String>)>,
     stream: Option<(mpsc::Sender<Bytes>, Encoding)>,
+    operator_streams: VecDeque<OperatorStream>,
+    asked_for: Vec<AskedFor>,
 }
 
 /// A scripted master behind a real port. Dropping it closes everything at once, as a crash would.
@@ -62,6 +76,8 @@ impl FakeMaster {
             answer: (202, String::new()),
             calls: Vec::new(),
             stream: None,
+            operator_streams: VecDeque::new(),
+            asked_for: Vec::new(),
         }));
         let service = Arc::new(FakeService(Arc::clone(&state)));
         let listen = "127.0.0.1:0".parse().unwrap();
@@ -98,6 +114,16 @@ impl FakeMaster {
 
     pub(crate) fn answer_calls_with(&self, status: u16, text: &str) {
         lock(&self.state).answer = (status, text.to_owned());
+    }
+
+    /// Adds an answer to SUBSCRIBE of the operator API; each is used once, in order.
+    pub(crate) fn script_operator_stream(&self, stream: OperatorStream) {
+        lock(&self.state).operator_streams.push_back(stream);
+    }
+
+    /// With what operators have subscribed so far.
+    pub(crate) fn operator_streams_asked_for(&self) -> Vec<AskedFor> {
+        lock(&self.state).asked_for.clone()
     }
 
     /// The calls so far, SUBSCRIBE included, each with its stream id.
@@ -155,6 +181,11 @@ impl FakeService {
             Leads::Other(address) => return HttpResponse::redirect(format!("//{address}/master{}", request.path)),
             Leads::Nobody => return HttpResponse::text(503, "No leader elected"),
         }
+        if request.path == "/api/v1"
+            && let Some(stream) = state.operator_streams.pop_front()
+        {
+            return operator_stream(&mut state, request, stream);
+        }
         if request.path != "/api/v1/scheduler" {
             let (status, text) = state.answer.clone();
             return HttpResponse::with_body(status, "application/json", text);
@@ -182,6 +213,26 @@ impl FakeService {
             HttpResponse::text(status, text)
         }
     }
+}
+
+fn operator_stream(state: &mut State, request: &HttpRequest, stream: OperatorStream) -> HttpResponse {
+    let header = |name| request.headers.get(name).map(str::to_owned);
+    state
+        .asked_for
+        .push((header("mesoraft-resume-from"), header("mesoraft-cluster")));
+    let encoding = match request.headers.get("accept") {
+        Some("application/json") => Encoding::Json,
+        _ => Encoding::Protobuf,
+    };
+    let (sender, receiver) = mpsc::channel(stream.events.len());
+    for event in &stream.events {
+        sender.try_send(recordio::encode(&encoding.encode(event))).unwrap();
+    }
+    let mut response = HttpResponse::stream(encoding.media_type(), receiver);
+    for (name, value) in stream.headers {
+        response = response.header(name, value);
+    }
+    response
 }
 
 fn subscribe(state: &mut State, call: &Call, encoding: Encoding) -> HttpResponse {

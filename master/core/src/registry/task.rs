@@ -107,6 +107,12 @@ impl Task {
         self.statuses.last().and_then(|stored| self.restore_status(stored))
     }
 
+    /// Whether a kept status has this state.
+    pub(crate) fn went_through(&self, state: TaskState) -> bool {
+        let states = self.statuses.iter().filter_map(|stored| stored.decode().ok());
+        states.into_iter().any(|status| status.state() == state)
+    }
+
     /// Appends a status; see `statuses` for what is kept. `data` and `uuid` are not.
     pub(crate) fn push_status(&mut self, status: &TaskStatus) {
         let stripped = TaskStatus {

@@ -209,13 +209,7 @@ impl Registry {
             // Still queued at the agent: it knows the task, so that the launch need not be sent again.
             reported.launch = None;
             let task = self.put_task(reported);
-            if task.state != known.state {
-                changes.event(Event::TaskUpdated {
-                    framework_id,
-                    status: Box::new(task.latest_status().unwrap_or_default()),
-                    state: task.state,
-                });
-            }
+            tell_of_progress(&known, &task, changes);
             return;
         }
         let unreachable = self.take_unreachable_task(&framework_id, &task_id);
@@ -240,5 +234,22 @@ impl Registry {
             let status = changes.status(&task, task.state, Reason::AgentReregistered, message);
             changes.tell(&task, status);
         }
+    }
+}
+
+/// Operators are told of every state that the task went through since it was last heard of.
+fn tell_of_progress(known: &Task, task: &Task, changes: &mut Changes) {
+    let mut statuses = task.statuses();
+    let latest = statuses.last().cloned().unwrap_or_default();
+    statuses.retain(|status| !known.went_through(status.state()));
+    if statuses.is_empty() && task.state != known.state {
+        statuses.push(latest);
+    }
+    for status in statuses {
+        changes.event(Event::TaskUpdated {
+            framework_id: task.framework_id.clone(),
+            status: Box::new(status),
+            state: task.state,
+        });
     }
 }

@@ -98,7 +98,8 @@ impl Registry {
         if updated.is_terminal() && !task.is_terminal() {
             changes.recover(task);
         }
-        if updated.state != task.state || is_about_health(&update.status) {
+        // A state that the task went through unseen is told of as well: its agent was ahead of its updates.
+        if updated.state != task.state || is_about_health(&update.status) || !task.went_through(state) {
             changes.event(Event::TaskUpdated {
                 framework_id: task.framework_id.clone(),
                 status: Box::new(update.status.clone()),

@@ -74,6 +74,61 @@ fn a_task_is_told_of_when_it_starts_and_when_its_state_or_health_changes() {
 }
 
 #[test]
+fn a_state_that_a_task_went_through_unseen_is_told_of_once() {
+    let mut fixture = Fixture::new();
+    let framework = fixture.framework(&[PartitionAware]);
+    let agent = fixture.agent(0);
+    let ahead = |state: TaskState, latest: TaskState, uuid: u8| {
+        let mut update = status(&framework, &agent, "a", state, uuid);
+        let mut decoded = update.update.decode().unwrap();
+        decoded.latest_state = Some(latest as i32);
+        update.update = Encoded::new(&decoded);
+        update
+    };
+    let mut same = fixture.clone();
+    // The task has ended before its framework hears that it runs.
+    fixture.launch(&framework, &agent, "a");
+    let running = fixture.apply(ahead(TaskRunning, TaskFinished, 1));
+    assert_eq!(told(&running), ["a TASK_FINISHED"]);
+    assert_eq!(
+        told(&fixture.apply(ahead(TaskFinished, TaskFinished, 2))),
+        ["a TASK_FINISHED"]
+    );
+    assert!(told(&fixture.apply(ahead(TaskFinished, TaskFinished, 3))).is_empty());
+    // The agent reports both to a new leader, and then sends its updates again.
+    same.launch(&framework, &agent, "a");
+    let mut report = fixture.registry.task(&framework, &"a".into()).unwrap().to_proto();
+    report.state = TaskRunning as i32;
+    report.statuses.truncate(1);
+    let mut starting = report.statuses[0].clone();
+    starting.state = TaskStarting as i32;
+    report.statuses.insert(0, starting);
+    let returned = same.apply(ReregisterAgent {
+        agent_id: agent.clone(),
+        returns_from: ReturnsFrom::Admitted,
+        facts: None,
+        frameworks: Vec::new(),
+        tasks: vec![Encoded::new(&report)],
+        executors: Vec::new(),
+        executors_gone: Vec::new(),
+        resent: Vec::new(),
+        master_pid: MASTER_PID.into(),
+    });
+    assert_eq!(told(&returned), ["a TASK_RUNNING", "a TASK_RUNNING"]);
+    let states: Vec<TaskState> = returned
+        .events
+        .iter()
+        .map(|event| match event {
+            Event::TaskUpdated { status, .. } => status.state(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(states, [TaskStarting, TaskRunning]);
+    assert!(told(&same.apply(ahead(TaskStarting, TaskRunning, 4))).is_empty());
+    assert!(told(&same.apply(ahead(TaskRunning, TaskRunning, 5))).is_empty());
+}
+
+#[test]
 fn an_agent_is_told_of_when_it_comes_and_returns_but_not_when_it_is_out_of_reach_or_gone() {
     let mut fixture = Fixture::new();
     let framework = fixture.framework(&[PartitionAware]);
