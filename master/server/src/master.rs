@@ -204,6 +204,13 @@ impl Master {
         (published.applied.index, published.registry.state_hash())
     }
 
+    /// Writes a snapshot soon, however few entries there are since the last one. For tests.
+    ///
+    /// Errors: the replica has stopped.
+    pub async fn snapshot(&self) -> Result<(), replicated_log::ProposeError> {
+        self.context.log.snapshot().await
+    }
+
     /// Resolves with the reason when this replica can no longer work (its disk failed, an invariant broke).
     pub async fn failed(&self) -> String {
         let mut status = self.context.log.status();
