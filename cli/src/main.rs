@@ -39,6 +39,8 @@ enum Command {
     Events(commands::events::Args),
     /// Show and change the members of the replicated log
     Members(commands::members::Args),
+    /// Hurt a cluster and check that nothing acknowledged is lost, duplicated or seen out of order
+    Chaos(commands::chaos::Args),
     /// What an agent starts for each process it runs; not for people
     #[command(name = agent::SUBCOMMAND, hide = true)]
     AgentExecutor(commands::agent_executor::Args),
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Command::Status(args) => commands::status::main(args),
         Command::Events(args) => commands::events::main(args),
         Command::Members(args) => commands::members::main(args),
+        Command::Chaos(args) => commands::chaos::main(args),
         Command::AgentExecutor(args) => Ok(commands::agent_executor::main(args)),
     };
     result.unwrap_or_else(|error| {

@@ -208,6 +208,15 @@ struct RaftFlags {
     )]
     snapshot_every: u64,
 
+    /// Applied log entries kept behind a snapshot, for followers that lag a little
+    #[arg(
+        long = "entries_kept",
+        env = "MESOS_ENTRIES_KEPT",
+        value_name = "ENTRIES",
+        default_value_t = 10_000
+    )]
+    entries_kept: u64,
+
     /// How long a call is held while no leader is known, before it is answered 503
     #[arg(
         long = "follower_wait",
@@ -300,6 +309,7 @@ impl Args {
             raft_election_min: self.raft.raft_election_min.0,
             raft_election_max: self.raft.raft_election_max.0,
             snapshot_every: self.raft.snapshot_every,
+            entries_kept: self.raft.entries_kept,
             max_body_bytes: self.fleet.max_body_bytes,
             ..Config::default()
         })

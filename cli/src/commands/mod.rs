@@ -2,6 +2,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod agent_executor;
+pub(crate) mod chaos;
 pub(crate) mod events;
 pub(crate) mod local;
 pub(crate) mod master;
