@@ -11,7 +11,9 @@
 //! Must never judge what it sees, and never retry a call under the id of the first.
 
 mod draw;
+mod frameworks;
 mod reads;
+mod registers;
 mod scribe;
 mod sights;
 mod tasks;
@@ -187,16 +189,23 @@ macro_rules! workloads {
 
 workloads! {
     Tasks = "tasks", tasks::run, "frameworks launch, acknowledge, kill, reconcile and read tasks, also on offers that are gone";
+    Frameworks = "frameworks", frameworks::run, "frameworks register, fail over, fight over their id, change their info and are torn down";
+    Registers = "registers", registers::run, "quotas and weights are written and read, at the leader and at followers";
 }
 
 impl Workload {
     /// Some clients at a rate that a simulation and a small machine bear.
     pub fn options(self) -> Options {
+        let (clients, rate, objects) = match self {
+            Workload::Tasks => (2, 20.0, 20),
+            Workload::Frameworks => (2, 10.0, 1),
+            Workload::Registers => (4, 20.0, 4),
+        };
         Options {
             name: self.name().to_owned(),
-            clients: 2,
-            rate: 20.0,
-            objects: 20,
+            clients,
+            rate,
+            objects,
             closing: Duration::from_secs(15),
             teardown: false,
         }

@@ -85,3 +85,17 @@ fn states_of(framework: &str, answer: &GetTasks) -> BTreeMap<String, String> {
         .map(|task| (task.task_id.value.clone(), task.state().as_str_name().to_owned()))
         .collect()
 }
+
+/// The name of a framework; empty when the master knows none of this id.
+pub(super) async fn framework_name(operator: &Operator, at: &str, id: &str) -> Result<String, String> {
+    let answer = ask(operator, at, Type::GetFrameworks).await?;
+    let frameworks = answer.get_frameworks.ok_or("an answer without frameworks")?;
+    let infos = frameworks
+        .frameworks
+        .into_iter()
+        .map(|framework| framework.framework_info);
+    let found = infos
+        .chain(frameworks.recovered_frameworks)
+        .find(|info| info.id.as_ref().is_some_and(|found| found.value == id));
+    Ok(found.map(|info| info.name).unwrap_or_default())
+}

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use client::CallOutcome;
+use client::{CallOutcome, OperatorError};
 
 use super::Summary;
 use crate::history::{CallId, Operation, Outcome, Recorder, Sight};
@@ -106,6 +106,20 @@ pub(crate) fn of_call(outcome: &CallOutcome) -> Outcome {
             text: format!("not sent: {reason}"),
         },
         CallOutcome::Unknown { reason } => unknown(reason.clone()),
+    }
+}
+
+/// What is known of an operator's call that changes something, after it failed.
+pub(crate) fn of_failed_write(error: &OperatorError) -> Outcome {
+    match error {
+        // A server's error says that it went wrong, not that nothing was done.
+        OperatorError::Refused { status, text, .. } if *status < 500 => Outcome::Refused { text: text.clone() },
+        OperatorError::Unavailable { .. } => Outcome::Refused {
+            text: format!("not sent: {error}"),
+        },
+        OperatorError::Refused { .. } | OperatorError::Unknown { .. } | OperatorError::BadAnswer { .. } => {
+            unknown(error.to_string())
+        }
     }
 }
 

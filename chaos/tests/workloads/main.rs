@@ -3,4 +3,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod cluster;
+mod frameworks;
+mod registers;
 mod tasks;

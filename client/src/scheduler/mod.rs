@@ -60,6 +60,10 @@ pub struct SchedulerConfig {
     pub suppressed_roles: Vec<String>,
     /// Encoding of calls and events.
     pub encoding: Encoding,
+    /// Whether it subscribes again, with the same framework, when a subscription or an attempt ends. Otherwise one SUBSCRIBE
+    /// is sent (again only where it certainly was not carried out), and its end is the last notice: for callers that want
+    /// to know, or to change, what each SUBSCRIBE says. Default true.
+    pub resubscribes: bool,
     /// Notices kept for a slow reader before the stream is read no further; at least 1. Default 1,024.
     pub notices_max: usize,
 }
@@ -80,6 +84,7 @@ impl SchedulerConfig {
             framework,
             suppressed_roles: Vec::new(),
             encoding: Encoding::default(),
+            resubscribes: true,
             notices_max: 1024,
         }
     }

@@ -90,6 +90,10 @@ impl Subscription {
                 }
                 End::Retry { reason, next: named } => {
                     info!(%master, %reason, "left the master");
+                    if !self.config.resubscribes {
+                        self.notify(Notice::Ended { reason }).await;
+                        return;
+                    }
                     if was_subscribed && started.elapsed() >= GOOD_SUBSCRIPTION {
                         backoff.reset();
                     } else {

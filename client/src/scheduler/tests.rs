@@ -322,3 +322,25 @@ async fn a_slow_reader_of_notices_does_not_keep_calls_at_a_dead_master() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_scheduler_that_does_not_resubscribe_ends_with_its_subscription() {
+    let leader = FakeMaster::start(Leads::Itself).await;
+    let config = SchedulerConfig {
+        resubscribes: false,
+        ..SchedulerConfig::new(list(&[&leader]), framework())
+    };
+    let (scheduler, mut notices) = Scheduler::start(config, Seams::real()).unwrap();
+    assert_eq!(subscribed(&mut notices).await, (leader.address(), false));
+    leader.end_stream();
+    disconnected(&mut notices).await;
+    assert!(matches!(next(&mut notices).await, Notice::Ended { .. }));
+    assert_eq!(timeout(TEST_TIMEOUT, notices.next()).await.unwrap(), None);
+    assert!(!scheduler.subscribed().await);
+    let subscribes = leader
+        .calls()
+        .iter()
+        .filter(|(call, _)| call.r#type() == CallType::Subscribe)
+        .count();
+    assert_eq!(subscribes, 1);
+}

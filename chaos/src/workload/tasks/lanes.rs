@@ -349,7 +349,9 @@ impl Lane {
     async fn reconcile_some(&self, draw: &mut Draw) {
         let mut tasks: Vec<(String, String)> = {
             let state = self.framework.state();
-            let alive = state.tasks.iter().map(|(id, task)| (id.clone(), task.agent.clone()));
+            // "Unknown" of a task that is just being launched would only confuse.
+            let known = state.tasks.iter().filter(|(_, task)| !task.launching);
+            let alive = known.map(|(id, task)| (id.clone(), task.agent.clone()));
             alive
                 .chain(state.ended.iter().map(|id| (id.clone(), String::new())))
                 .collect()
