@@ -39,6 +39,10 @@ enum Command {
     Events(commands::events::Args),
     /// Show and change the members of the replicated log
     Members(commands::members::Args),
+    /// Show and change what roles are guaranteed and limited to
+    Quota(commands::quota::Args),
+    /// Show and change how much more than others roles are offered
+    Weights(commands::weights::Args),
     /// Hurt a cluster and check that nothing acknowledged is lost, duplicated or seen out of order
     Chaos(commands::chaos::Args),
     /// What an agent starts for each process it runs; not for people
@@ -56,6 +60,8 @@ fn main() -> ExitCode {
         Command::Status(args) => commands::status::main(args),
         Command::Events(args) => commands::events::main(args),
         Command::Members(args) => commands::members::main(args),
+        Command::Quota(args) => commands::quota::main(args),
+        Command::Weights(args) => commands::weights::main(args),
         Command::Chaos(args) => commands::chaos::main(args),
         Command::AgentExecutor(args) => Ok(commands::agent_executor::main(args)),
     };

@@ -4,6 +4,8 @@
 //! others name. Calls that only read are tried again until [`OPERATOR_TIMEOUT`]; calls that change something are not
 //! repeated once they may have been received.
 
+mod settings;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 

@@ -7,8 +7,10 @@ pub(crate) mod events;
 pub(crate) mod local;
 pub(crate) mod master;
 pub(crate) mod members;
+pub(crate) mod quota;
 pub(crate) mod run;
 pub(crate) mod status;
+pub(crate) mod weights;
 
 use std::process::ExitCode;
 
