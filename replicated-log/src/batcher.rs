@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::NodeId;
+use crate::counters::{Counters, Event};
 use crate::error::{ProposeError, QueueFull};
 use crate::state_machine::{Machine, StateMachine};
 use crate::status::Status;
@@ -126,6 +127,7 @@ struct Committer<S: StateMachine> {
     raft: openraft::Raft<TypeConfig, Machine<S>>,
     status: watch::Receiver<Status>,
     timeout: Duration,
+    counters: Counters,
 }
 
 /// A queue and the batcher that works on it.
@@ -135,6 +137,7 @@ pub(crate) fn batcher<S: StateMachine>(
     status: watch::Receiver<Status>,
     timeout: Duration,
     pause: Pause,
+    counters: Counters,
 ) -> (Proposer<S::Outcome>, Batcher<S>) {
     let (sender, queue) = mpsc::channel(QUEUE_PROPOSALS_MAX);
     let bytes = Arc::new(AtomicUsize::new(0));
@@ -149,7 +152,12 @@ pub(crate) fn batcher<S: StateMachine>(
         taken: VecDeque::new(),
         waiting,
         next_group: 0,
-        committer: Committer { raft, status, timeout },
+        committer: Committer {
+            raft,
+            status,
+            timeout,
+            counters,
+        },
         pause,
     };
     (proposer, batcher)
@@ -219,6 +227,7 @@ impl<S: StateMachine> Committer<S> {
     /// Offers the group until it is applied or its fate is decided.
     async fn commit(&self, group: CommandGroup) -> Result<(), ProposeError> {
         let start = Instant::now();
+        let mut lease_is_lost = false;
         loop {
             let written = tokio::select! {
                 biased;
@@ -241,6 +250,10 @@ impl<S: StateMachine> Committer<S> {
                 return Err(ProposeError::NotLeader {
                     leader: self.leader_hint(refused.leader_id),
                 });
+            }
+            if !lease_is_lost {
+                lease_is_lost = true;
+                self.counters.count(Event::LeasesLost);
             }
             if start.elapsed() > LEASE_PATIENCE {
                 return Err(ProposeError::Unavailable {

@@ -29,6 +29,7 @@ use tokio_util::task::TaskTracker;
 
 pub(crate) use self::joining::LAG_MAX;
 use crate::NodeId;
+use crate::counters::{Cause, Event};
 use crate::error::StartError;
 use crate::log_store::{ClusterId, ClusterRecord};
 use crate::network::proto::IdentifyReply;
@@ -300,8 +301,13 @@ impl<S: StateMachine> Founding<S> {
             .iter()
             .map(|(id, address)| (*id, Node::new(address)))
             .collect();
+        let counters = self.context.store.counters();
+        counters.expect_campaign(0, Some(Cause::Founding));
         match self.context.raft.initialize(members).await {
-            Ok(()) => tracing::info!(node_id, cluster_id = %id, "founded the cluster"),
+            Ok(()) => {
+                counters.count(Event::ClustersFounded);
+                tracing::info!(node_id, cluster_id = %id, "founded the cluster");
+            }
             // Done by an earlier run.
             Err(openraft::errors::RaftError::APIError(openraft::errors::InitializeError::NotAllowed(_))) => {}
             Err(error) => return Err(StartError::Core(error.to_string())),

@@ -21,6 +21,7 @@ mod codec;
 mod compaction;
 mod config;
 mod contact;
+mod counters;
 mod durable;
 mod error;
 mod founding;
@@ -38,11 +39,12 @@ mod waiting;
 
 pub use admin::{Admin, AdminError, Member, Members};
 pub use config::{Config, Timers};
+pub use counters::{Counters, Event};
 pub use error::{ConfigError, MembershipError, ProposeError, QueueFull, ReadError, StartError};
 pub use log::ReplicatedLog;
 pub use log_store::MemoryStore;
 pub use state_machine::StateMachine;
-pub use status::{Role, Status};
+pub use status::{Role, Status, StoredVote};
 
 /// Identifies a replica; the same for as long as its data directory lives, and never used again after its removal.
 pub type NodeId = u64;

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::batcher::{Pause, Proposer, batcher};
 use crate::config::Config;
+use crate::counters::Counters;
 use crate::error::{ProposeError, QueueFull, StartError};
 use crate::founding;
 use crate::log_store::LogStore;
@@ -91,7 +92,14 @@ impl<S: StateMachine> ReplicatedLog<S> {
         let running = TaskTracker::new();
         let peers = Peers::new(&config, seams.clone(), opened.store.clone(), stop.clone());
         let waiting = Arc::new(Waiting::new(seams.random_u64()));
-        let machine = Machine::new(state_machine, Arc::clone(&waiting), Arc::clone(&opened.snapshots));
+        let counters = opened.store.counters().clone();
+        counters.begin(config.node_id, opened.store.vote());
+        let machine = Machine::new(
+            state_machine,
+            Arc::clone(&waiting),
+            Arc::clone(&opened.snapshots),
+            counters,
+        );
         let raft = Raft::<S>::new(config.node_id, options, peers.factory(), opened.store.clone(), machine)
             .await
             .map_err(|error| opening::core_error(&config, &error))?;
@@ -108,7 +116,8 @@ impl<S: StateMachine> ReplicatedLog<S> {
         running.spawn(stop.clone().run_until_cancelled_owned(status_loop));
         let pause = Pause::default();
         let timeout = config.propose_timeout;
-        let (proposer, batcher) = batcher(raft.clone(), waiting, status.clone(), timeout, pause.clone());
+        let counters = opened.store.counters().clone();
+        let (proposer, batcher) = batcher(raft.clone(), waiting, status.clone(), timeout, pause.clone(), counters);
         running.spawn(batcher.run(stop.clone()));
         let context = server::Context {
             config: config.clone(),
@@ -188,6 +197,11 @@ impl<S: StateMachine> ReplicatedLog<S> {
     /// The replica's state, now and whenever it changes.
     pub fn status(&self) -> watch::Receiver<Status> {
         self.0.status.clone()
+    }
+
+    /// What this replica has done since it was started.
+    pub fn counters(&self) -> &Counters {
+        self.0.store.counters()
     }
 
     /// The address at which this replica listens for its peers.

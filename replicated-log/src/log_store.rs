@@ -34,6 +34,7 @@ pub use self::memory::MemoryStore;
 pub(crate) use self::memory::Mount;
 pub(crate) use self::writer::StorageHealth;
 use self::writer::{Done, Job, Writer};
+use crate::counters::{Counters, Event};
 use crate::type_config::{Entry, IoFlushed, LogId, TypeConfig, Vote};
 
 /// One change of what is on disk.
@@ -79,6 +80,8 @@ pub(crate) struct Recovered {
     pub(crate) purged: Option<LogId>,
     /// Without a gap; the first follows `purged`, except that some before it may be left.
     pub(crate) entries: Vec<Entry>,
+    /// Whether a write that the loss of power had cut short was dropped.
+    pub(crate) torn: bool,
 }
 
 /// What is in memory. Entries have consecutive indexes.
@@ -104,6 +107,7 @@ struct Shared {
     state: Mutex<State>,
     cluster: tokio::sync::watch::Sender<Option<ClusterRecord>>,
     writer: Writer,
+    counters: Counters,
 }
 
 /// The log store handed to openraft. Cheap to clone; all clones are the same store.
@@ -128,6 +132,10 @@ impl LogStore {
     }
 
     fn new(recovered: Recovered, writer: Writer) -> Self {
+        let counters = Counters::default();
+        if recovered.torn {
+            counters.count(Event::TornTails);
+        }
         let state = State {
             vote: recovered.vote,
             committed: recovered.committed,
@@ -142,12 +150,23 @@ impl LogStore {
             state: Mutex::new(state),
             cluster: tokio::sync::watch::channel(recovered.cluster).0,
             writer,
+            counters,
         }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         // The state is changed by short, panic-free steps only; a poisoned lock still guards a whole state.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What this replica counts; here because whatever it does passes here.
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.0.counters
+    }
+
+    /// The vote stored before anything else was.
+    pub(crate) fn vote(&self) -> Option<Vote> {
+        self.state().vote
     }
 
     /// The cluster this replica belongs to, if it knows one.
@@ -230,6 +249,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             self.write_durably(change).await?;
         }
         self.state().vote = Some(*vote);
+        self.counters().vote_stored(vote);
         Ok(())
     }
 
@@ -282,6 +302,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         }
         {
             let mut state = self.state();
+            if state.entries.back().is_some_and(|entry| entry.log_id.index >= from) {
+                self.counters().count(Event::LogTruncations);
+            }
             while state.entries.back().is_some_and(|entry| entry.log_id.index >= from) {
                 state.entries.pop_back();
             }
@@ -303,6 +326,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     async fn purge(&mut self, log_id: LogId) -> Result<(), io::Error> {
         {
             let mut state = self.state();
+            if state.purged < Some(log_id) {
+                self.counters().count(Event::LogPurges);
+            }
             state.purged = state.purged.max(Some(log_id));
             while state
                 .entries

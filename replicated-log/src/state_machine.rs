@@ -12,6 +12,7 @@ use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, RaftSnapshotBuilder};
 use planted::{Bug, is_planted};
 
+use crate::counters::{Counters, Event};
 use crate::snapshot::{Image, SnapshotData, SnapshotStore};
 use crate::type_config::{CommandGroup, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig, position};
 use crate::waiting::{Reply, Waiting};
@@ -62,10 +63,16 @@ pub(crate) struct Machine<S: StateMachine> {
     membership: StoredMembership,
     waiting: Arc<Waiting<S::Outcome>>,
     snapshots: Arc<SnapshotStore>,
+    counters: Counters,
 }
 
 impl<S: StateMachine> Machine<S> {
-    pub(crate) fn new(machine: S, waiting: Arc<Waiting<S::Outcome>>, snapshots: Arc<SnapshotStore>) -> Self {
+    pub(crate) fn new(
+        machine: S,
+        waiting: Arc<Waiting<S::Outcome>>,
+        snapshots: Arc<SnapshotStore>,
+        counters: Counters,
+    ) -> Self {
         Machine {
             machine,
             applied: None,
@@ -74,6 +81,7 @@ impl<S: StateMachine> Machine<S> {
             membership: StoredMembership::default(),
             waiting,
             snapshots,
+            counters,
         }
     }
 
@@ -120,6 +128,8 @@ impl<S: StateMachine> RaftStateMachine<TypeConfig> for Machine<S> {
                 EntryPayload::Blank => {}
                 EntryPayload::Normal(group) => self.apply_group(&entry.log_id, &group, &mut answers),
                 EntryPayload::Membership(membership) => {
+                    self.counters
+                        .membership_applied(self.membership.membership(), &membership);
                     self.membership = StoredMembership::new(Some(entry.log_id), membership);
                 }
             }
@@ -147,10 +157,15 @@ impl<S: StateMachine> RaftStateMachine<TypeConfig> for Machine<S> {
                 last_membership: self.membership.clone(),
             },
             snapshots: Arc::clone(&self.snapshots),
+            counters: self.counters.clone(),
         }
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Self::SnapshotData) -> Result<(), io::Error> {
+        self.counters.count(match snapshot.view {
+            Some(_) => Event::SnapshotsInstalled,
+            None => Event::SnapshotsLoaded,
+        });
         let snapshots = Arc::clone(&self.snapshots);
         let kept_meta = meta.clone();
         let work = move || {
@@ -187,6 +202,7 @@ pub(crate) struct Builder<S: StateMachine> {
     view: Option<S::View>,
     meta: SnapshotMeta,
     snapshots: Arc<SnapshotStore>,
+    counters: Counters,
 }
 
 impl<S: StateMachine> RaftSnapshotBuilder<TypeConfig> for Builder<S> {
@@ -219,6 +235,7 @@ impl<S: StateMachine> RaftSnapshotBuilder<TypeConfig> for Builder<S> {
         };
         let snapshot = snapshots.off_the_runtime(work).await?;
         let upto = self.meta.last_log_id.as_ref().map(position).unwrap_or_default();
+        self.counters.count(Event::SnapshotsBuilt);
         tracing::info!(log_index = upto.index, term = upto.term, "wrote a snapshot");
         Ok(snapshot)
     }

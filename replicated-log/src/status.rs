@@ -18,6 +18,17 @@ pub enum Role {
     Leader,
 }
 
+/// A vote as a replica stores it. Ordered: a replica replaces it by a greater one only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StoredVote {
+    /// The term it is for.
+    pub term: u64,
+    /// The candidate or leader; 0 before the first vote.
+    pub node_id: NodeId,
+    /// Whether a quorum has voted so: the node leads.
+    pub committed: bool,
+}
+
 /// The state of a replica at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
@@ -32,6 +43,8 @@ pub struct Status {
     /// Who leads, as far as this replica knows; `None` also when it has not heard of its leader for five times the
     /// longest election timeout.
     pub leader: Option<NodeId>,
+    /// The vote stored here: whom this replica voted for in its term, or who leads in it.
+    pub vote: StoredVote,
     /// Index of the last entry stored here.
     pub last_log: Option<u64>,
     /// The last entry known to be committed.

@@ -26,6 +26,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::NodeId;
+use crate::counters::{Cause, Event};
 use crate::log::Raft;
 use crate::network::Peers;
 use crate::state_machine::StateMachine;
@@ -141,6 +142,8 @@ impl<S: StateMachine> Watcher<S> {
             return;
         }
         let rank = self.rank(&status).await;
+        let counters = self.peers.store().counters();
+        counters.count(Event::LeadersFoundDead);
         tracing::info!(
             node_id,
             leader = self.peer,
@@ -154,9 +157,13 @@ impl<S: StateMachine> Watcher<S> {
                 return;
             }
             let request = TransferLeaderRequest::new(vote, node_id, self.peers.store().last_log_id());
+            counters.expect_campaign(vote.leader_id.term, Some(Cause::Takeover));
             match self.raft.handle_transfer_leader(request).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::info!(node_id, %error, "not campaigning yet"),
+                Ok(Err(error)) => {
+                    counters.expect_campaign(vote.leader_id.term, None);
+                    tracing::info!(node_id, %error, "not campaigning yet");
+                }
                 Err(fatal) => {
                     tracing::warn!(node_id, %fatal, "cannot campaign");
                     return;

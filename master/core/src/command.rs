@@ -404,7 +404,21 @@ impl Command {
 
 macro_rules! into_kind {
     ($($name:ident)*) => {
+        enum Number {
+            $($name,)*
+        }
+
         impl CommandKind {
+            /// The names of all kinds.
+            pub const NAMES: &'static [&'static str] = &[$(stringify!($name),)*];
+
+            /// Place of this kind's name among [`CommandKind::NAMES`].
+            pub fn number(&self) -> usize {
+                match self {
+                    $(Self::$name(_) => Number::$name as usize,)*
+                }
+            }
+
             /// Name for logs and metrics.
             pub fn name(&self) -> &'static str {
                 match self {
@@ -445,6 +459,7 @@ mod tests {
     fn a_command_survives_the_log() {
         assert_eq!(Command::decode(&kill().encode()).unwrap(), kill());
         assert_eq!(kill().kind.name(), "KillTask");
+        assert_eq!(CommandKind::NAMES[kill().kind.number()], "KillTask");
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::http::event_streams::EventStreams;
 use crate::leader::{self, LeaderView};
 use crate::leadership::retired::Retired;
 use crate::leadership::{Completion, Leadership, SchedulerCall, SoftState, StreamStart};
-use crate::metrics::Metrics;
+use crate::metrics::{Event, Metrics};
 use crate::state_machine::{self, Batch, ProposalId, Published, ReplicatedRegistry};
 
 /// Requests and messages waiting for the actor; senders wait when it is full.
@@ -251,6 +251,7 @@ fn batch_applied(context: &Arc<Context>, state: &mut State, mut batch: Batch) {
             "leading"
         );
         context.metrics.elected(true);
+        context.metrics.event(Event::LeadershipBegun);
         let mut leadership = Leadership::new(
             context.clone(),
             *term,
@@ -277,6 +278,7 @@ fn raft_changed(context: &Arc<Context>, state: &mut State, retired: &mut Retired
     if current_term.is_some() && (!leads || current_term != Some(status.term)) {
         tracing::info!(node_id = context.config.node_id, term = status.term, leader = ?status.leader, "no longer leading");
         if let State::Leading(leadership) = state {
+            context.metrics.event(Event::LeadershipEnded);
             retired.take_in(leadership.retire(), Instant::now());
         }
         // Ends every stream cleanly.

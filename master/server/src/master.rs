@@ -1,5 +1,6 @@
 //! One master replica: starts the replicated log, the actor and the port, and stops them in the right order.
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, SocketAddrV4};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use arc_swap::ArcSwap;
 use futures_util::future::BoxFuture;
 use libprocess::{HttpRequest, HttpResponse, Limits, Links, Message, Server, Service, Upid};
 use master_core::Registry;
-use replicated_log::{LogPosition, ReplicatedLog, Status, Timers};
+use replicated_log::{Counters, LogPosition, ReplicatedLog, Status, Timers};
 use seams::Seams;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
@@ -125,12 +126,14 @@ impl Master {
         let (feed, batches) = mpsc::unbounded_channel();
         let (announced_sender, announced) = watch::channel(0);
         let event_log = Arc::new(EventLog::new(EVENT_BYTES_MAX));
+        let metrics = Arc::new(Metrics::default());
         let machine = ReplicatedRegistry::new(
             config.node_id,
             published.clone(),
             event_log.clone(),
             announced_sender,
             feed,
+            metrics.clone(),
         );
         let log = start_log(&config, seams.clone(), machine).await?;
 
@@ -153,7 +156,7 @@ impl Master {
             published,
             event_log,
             event_streams: Arc::default(),
-            metrics: Arc::new(Metrics::default()),
+            metrics,
             completions: completions_sender,
             mailbox: mailbox_sender,
             leader: watch::Sender::new(LeaderView::Unknown),
@@ -195,6 +198,16 @@ impl Master {
     /// Raft's state of this replica.
     pub fn status(&self) -> watch::Receiver<Status> {
         self.context.log.status()
+    }
+
+    /// What this replica's log has done since it was started.
+    pub fn log_counters(&self) -> &Counters {
+        self.context.log.counters()
+    }
+
+    /// All counters of this replica by their names in `/metrics/snapshot`, since it was started.
+    pub fn counters(&self) -> BTreeMap<String, u64> {
+        crate::http::metrics::counters(&self.context)
     }
 
     /// The hash of the registry as last applied here, with the index it was applied at. Equal index, equal hash, on

@@ -17,6 +17,8 @@ use proto::ext::event_position::EventPosition;
 use replicated_log::{LogPosition, StateMachine};
 use tokio::sync::{mpsc, watch};
 
+use crate::metrics::Metrics;
+
 use crate::event_log::{EventLog, LoggedEvent};
 
 /// Identifies a proposal of one leadership: which term made it, and its number within.
@@ -94,6 +96,7 @@ pub(crate) struct ReplicatedRegistry {
     // Bounded by construction: only this replica's own leadership proposes while it feeds, and it limits how many of
     // its proposals are under way (`PROPOSALS_IN_FLIGHT`). A bounded channel would have to block apply instead.
     feed: mpsc::UnboundedSender<Batch>,
+    metrics: Arc<Metrics>,
 }
 
 /// What readers see: the registry and how far the log has been applied.
@@ -110,6 +113,7 @@ impl ReplicatedRegistry {
         event_log: Arc<EventLog>,
         announced: watch::Sender<u64>,
         feed: mpsc::UnboundedSender<Batch>,
+        metrics: Arc<Metrics>,
     ) -> ReplicatedRegistry {
         ReplicatedRegistry {
             node_id,
@@ -123,6 +127,7 @@ impl ReplicatedRegistry {
             announced,
             announcement: None,
             feed,
+            metrics,
         }
     }
 
@@ -183,6 +188,7 @@ impl StateMachine for ReplicatedRegistry {
             Ok(command) => command,
             Err(error) => stop_on_unreadable(position, &error.to_string()),
         };
+        self.metrics.command(&command.kind);
         let announced = match &command.kind {
             CommandKind::AnnounceLeader(announce) => Some(announce.node_id),
             _ => None,

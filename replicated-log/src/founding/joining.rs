@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{ASK_TIMEOUT, ROUND_PAUSE, storage_error};
+use crate::counters::Event;
 use crate::error::StartError;
 use crate::log_store::{ClusterId, ClusterRecord};
 use crate::network::PeerError;
@@ -77,6 +78,7 @@ pub(super) fn in_background<S: StateMachine>(context: &Context<S>, running: &Tas
             }
             tokio::time::sleep(ROUND_PAUSE).await;
         }
+        context.store.counters().count(Event::ClustersJoined);
         tracing::info!(node_id, "joined the cluster as a voter");
         if let Some(cluster) = context.store.cluster()
             && let Err(error) = context.store.save_cluster(ClusterRecord::adopted(cluster.id)).await

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::{Raft, ReplicatedLog};
 use crate::NodeId;
 use crate::batcher::Pause;
+use crate::counters::{Counters, Event};
 use crate::error::MembershipError;
 use crate::state_machine::StateMachine;
 use crate::status::Status;
@@ -62,7 +63,7 @@ impl<S: StateMachine> ReplicatedLog<S> {
     /// [`ProposeError::NotLeader`]: crate::ProposeError::NotLeader
     pub async fn transfer_leadership(&self, to: Option<NodeId>) -> Result<(), MembershipError> {
         let status = self.0.status.borrow().clone();
-        transfer_leadership(&self.0.raft, &self.0.pause, &status, to).await
+        transfer_leadership(&self.0.raft, &self.0.pause, self.counters(), &status, to).await
     }
 }
 
@@ -150,6 +151,7 @@ fn membership_forward(forward: ForwardToLeader<TypeConfig>) -> MembershipError {
 pub(crate) async fn transfer_leadership<S: StateMachine>(
     raft: &Raft<S>,
     pause: &Pause,
+    counters: &Counters,
     status: &Status,
     to: Option<NodeId>,
 ) -> Result<(), MembershipError> {
@@ -168,6 +170,7 @@ pub(crate) async fn transfer_leadership<S: StateMachine>(
     }
     // From here on the core takes no entry: what is queued is refused once the pause ends.
     let _paused = pause.between_entries().await;
+    counters.count(Event::TransfersAsked);
     let asked = raft.trigger().transfer_leader(to).await;
     asked.map_err(|fatal| MembershipError::Fatal {
         reason: fatal.to_string(),

@@ -12,9 +12,10 @@ use tokio_util::sync::CancellationToken;
 use super::Raft;
 use crate::config::Config;
 use crate::contact::LeaderContact;
+use crate::counters::Event;
 use crate::log_store::{LogStore, StorageHealth};
 use crate::state_machine::StateMachine;
-use crate::status::{Role, Status};
+use crate::status::{Role, Status, StoredVote};
 use crate::type_config::{TypeConfig, position};
 
 /// Says that the replica does nothing any more.
@@ -59,6 +60,9 @@ pub(super) fn status_loop<S: StateMachine>(
             }
             sender.send_if_modified(|published| {
                 report(node_id, published, &status);
+                if status.disk_full && !published.disk_full {
+                    store.counters().count(Event::DiskFullEpisodes);
+                }
                 let modified = *published != status;
                 *published = status;
                 modified
@@ -112,6 +116,11 @@ fn status_of(metrics: &RaftMetrics<TypeConfig>, store: &LogStore, health: &Stora
             ServerState::Learner | ServerState::Shutdown => Role::Learner,
         },
         leader: metrics.current_leader,
+        vote: StoredVote {
+            term: metrics.vote.leader_id.term,
+            node_id: metrics.vote.leader_id.node_id,
+            committed: metrics.vote.committed,
+        },
         last_log: metrics.last_log_index,
         committed: metrics.local_committed.as_ref().map(position),
         applied: metrics.last_applied.as_ref().map(position),

@@ -57,7 +57,13 @@ fn node() -> NodeRecord {
 }
 
 fn machine(snapshots: SnapshotStore) -> Machine<Recorder> {
-    Machine::new(Recorder::default(), Arc::new(Waiting::new(0)), Arc::new(snapshots))
+    let counters = crate::Counters::default();
+    Machine::new(
+        Recorder::default(),
+        Arc::new(Waiting::new(0)),
+        Arc::new(snapshots),
+        counters,
+    )
 }
 
 struct OnSled;

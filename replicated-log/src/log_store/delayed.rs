@@ -177,7 +177,12 @@ mod tests {
         let (disk, recovered) = mount.open_log(&node).unwrap();
         let store = LogStore::delayed(recovered, disk, delay.clone());
         let snapshots = Arc::new(SnapshotStore::in_memory(mount).unwrap());
-        let machine = Machine::new(Nothing, Arc::new(Waiting::new(0)), snapshots);
+        let machine = Machine::new(
+            Nothing,
+            Arc::new(Waiting::new(0)),
+            snapshots,
+            crate::Counters::default(),
+        );
         let options = openraft::Config {
             enable_elect: false,
             ..openraft::Config::default()

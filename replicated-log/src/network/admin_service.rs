@@ -107,6 +107,15 @@ impl<S: StateMachine> Admin for AdminService<S> {
     ) -> Result<Response<proto::MembershipReply>, Status> {
         self.check(request.metadata())?;
         let status = self.0.status.borrow().clone();
-        self.reply(membership::transfer_leadership(&self.0.raft, &self.0.pause, &status, request.get_ref().to).await)
+        self.reply(
+            membership::transfer_leadership(
+                &self.0.raft,
+                &self.0.pause,
+                self.0.store.counters(),
+                &status,
+                request.get_ref().to,
+            )
+            .await,
+        )
     }
 }

@@ -18,6 +18,7 @@ use tonic::{Code, Status};
 use super::peers::{Lane, Peers};
 use super::{proto, wire};
 use crate::NodeId;
+use crate::counters::Event;
 use crate::snapshot::{FRAME_BYTES, Image, SnapshotData};
 use crate::type_config::{LogId, Node, Snapshot, TypeConfig, Vote};
 
@@ -232,7 +233,11 @@ impl<V: Send + 'static> RaftNetworkV2<TypeConfig> for Client<V> {
         };
         tokio::select! {
             biased;
-            sent = self.bounded(RPCTypes::InstallSnapshot, option.hard_ttl(), call) => Ok(SnapshotResponse::new(sent?)),
+            sent = self.bounded(RPCTypes::InstallSnapshot, option.hard_ttl(), call) => {
+                let higher = sent?;
+                self.peers.store().counters().count(Event::SnapshotsSent);
+                Ok(SnapshotResponse::new(higher))
+            }
             closed = cancel => Err(closed.into()),
         }
     }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt};
-use openraft::raft::TransferLeaderRequest;
+use openraft::raft::{AppendEntriesResponse, StreamAppendError, TransferLeaderRequest};
 use planted::{Bug, is_planted};
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status, Streaming};
@@ -14,6 +14,7 @@ use super::proto::peer_server::Peer;
 use super::proto::snapshot_chunk::Part;
 use super::server::Context;
 use super::{identity, proto, wire};
+use crate::counters::{Cause, Event};
 use crate::error::ReadError;
 use crate::log::read_index;
 use crate::log_store::{ClusterId, ClusterRecord};
@@ -33,6 +34,10 @@ impl<S: StateMachine> PeerService<S> {
             context,
             receiving: Arc::new(Semaphore::new(1)),
         }
+    }
+
+    fn count(&self, event: Event) {
+        self.context.store.counters().count(event);
     }
 
     fn check<T>(&self, request: Request<T>) -> Result<T, Status> {
@@ -104,6 +109,7 @@ impl<S: StateMachine> Peer for PeerService<S> {
                     .save_cluster(ClusterRecord::adopted(id))
                     .await
                     .map_err(unavailable)?;
+                store.counters().count(Event::ClustersAdopted);
                 tracing::info!(node_id = config.node_id, cluster_id = %id, "became a member of a new cluster");
             }
         }
@@ -113,12 +119,18 @@ impl<S: StateMachine> Peer for PeerService<S> {
     async fn vote(&self, request: Request<proto::VoteRequest>) -> Result<Response<proto::VoteReply>, Status> {
         let request = wire::parse_vote_request(self.check(request)?)?;
         let response = self.context.raft.vote(request).await.map_err(unavailable)?;
+        if !response.vote_granted {
+            self.count(Event::VotesRefused);
+        }
         Ok(Response::new(wire::vote_reply(&response)))
     }
 
     async fn pre_vote(&self, request: Request<proto::VoteRequest>) -> Result<Response<proto::VoteReply>, Status> {
         let request = wire::parse_vote_request(self.check(request)?)?;
         let response = self.context.raft.pre_vote(request).await.map_err(unavailable)?;
+        if !response.vote_granted {
+            self.count(Event::PreVotesRefused);
+        }
         Ok(Response::new(wire::vote_reply(&response)))
     }
 
@@ -128,6 +140,9 @@ impl<S: StateMachine> Peer for PeerService<S> {
         let prev_log_id = request.prev_log_id;
         let last_log_id = request.entries.last().map(|entry| entry.log_id).or(prev_log_id);
         let response = self.context.raft.append_entries(request).await.map_err(unavailable)?;
+        if response == AppendEntriesResponse::Conflict {
+            self.count(Event::AppendsRefused);
+        }
         Ok(Response::new(wire::heartbeat_reply(
             response,
             prev_log_id,
@@ -160,8 +175,14 @@ impl<S: StateMachine> Peer for PeerService<S> {
             std::future::ready(parsed.ok())
         });
         let replies = self.context.raft.stream_append(requests);
-        let replies = replies.map(|reply| match reply {
-            Ok(result) => Ok(wire::append_reply(&result)),
+        let counters = self.context.store.counters().clone();
+        let replies = replies.map(move |reply| match reply {
+            Ok(result) => {
+                if matches!(result, Err(StreamAppendError::Conflict(_))) {
+                    counters.count(Event::AppendsRefused);
+                }
+                Ok(wire::append_reply(&result))
+            }
             Err(fatal) => Err(unavailable(fatal)),
         });
         Ok(Response::new(Box::pin(replies)))
@@ -176,12 +197,18 @@ impl<S: StateMachine> Peer for PeerService<S> {
             .receiving
             .try_acquire()
             .map_err(|_| Status::unavailable("this replica receives another snapshot"))?;
-        let (vote, image) = self.receive(chunks).await?;
+        let (vote, image) = self
+            .receive(chunks)
+            .await
+            .inspect_err(|_| self.count(Event::SnapshotsRefused))?;
         let received = image.clone();
         let installed = self.install(vote, image).await;
         // If it was not taken over, its file is in nobody's use.
         if let Err(error) = received.discard_if_partial() {
             tracing::warn!(node_id = self.context.config.node_id, %error, "removing a snapshot that was not installed");
+        }
+        if installed.is_err() {
+            self.count(Event::SnapshotsRefused);
         }
         installed.map(Response::new)
     }
@@ -191,8 +218,14 @@ impl<S: StateMachine> Peer for PeerService<S> {
         request: Request<proto::TransferLeaderRequest>,
     ) -> Result<Response<proto::TransferLeaderReply>, Status> {
         let request = self.check(request)?;
+        let from_leader = wire::parse_vote(request.from_leader)?;
+        let (counters, term) = (self.context.store.counters(), from_leader.leader_id.term);
+        // The request also reaches those who shall not campaign.
+        if request.to_node == self.context.config.node_id {
+            counters.expect_campaign(term, Some(Cause::Transfer));
+        }
         let request = TransferLeaderRequest::new(
-            wire::parse_vote(request.from_leader)?,
+            from_leader,
             request.to_node,
             request.last_log_id.map(wire::parse_log_id),
         );
@@ -202,6 +235,9 @@ impl<S: StateMachine> Peer for PeerService<S> {
             .handle_transfer_leader(request)
             .await
             .map_err(unavailable)?;
+        if response.is_err() {
+            counters.expect_campaign(term, None);
+        }
         Ok(Response::new(proto::TransferLeaderReply {
             refused: response.err().map(|error| error.to_string()),
         }))

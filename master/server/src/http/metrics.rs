@@ -3,6 +3,8 @@
 //! Names are Mesos's where Mesos has the metric. A scrape is answered by every replica itself and needs no quorum: it has to
 //! work above all when the cluster does not.
 
+use std::collections::BTreeMap;
+
 use libprocess::{HttpRequest, HttpResponse};
 use proto::v1::Metric;
 use replicated_log::Status;
@@ -55,13 +57,21 @@ pub(super) struct Sample {
     pub(super) value: f64,
 }
 
-/// All samples, ordered by name.
-async fn collect(context: &Context) -> Vec<Sample> {
+/// What this replica has counted since it was started, by name.
+pub(crate) fn counters(context: &Context) -> BTreeMap<String, u64> {
     let mut counters = context.metrics.snapshot();
     for name in COUNTERS {
         counters.entry(name.to_owned()).or_insert(0);
     }
-    let counters = counters.into_iter().map(|(name, count)| Sample {
+    for (event, count) in context.log.counters().all() {
+        counters.insert(format!("raft/{}", event.name()), count);
+    }
+    counters
+}
+
+/// All samples, ordered by name.
+async fn collect(context: &Context) -> Vec<Sample> {
+    let counters = counters(context).into_iter().map(|(name, count)| Sample {
         name,
         kind: Kind::Counter,
         value: count as f64,

@@ -8,7 +8,7 @@ pub(crate) mod event_streams;
 mod flags;
 mod gauges;
 mod legacy;
-mod metrics;
+pub(crate) mod metrics;
 mod operator;
 mod prometheus;
 mod quota;

@@ -24,6 +24,14 @@ impl From<LogPosition> for PositionJson {
     }
 }
 
+/// The vote stored here; `node_id` 0 before the first.
+#[derive(Serialize)]
+struct VoteJson {
+    term: u64,
+    node_id: u64,
+    committed: bool,
+}
+
 /// Equal indexes have equal hashes on every replica.
 #[derive(Serialize)]
 struct StateHash {
@@ -39,6 +47,7 @@ struct StatusJson<'a> {
     term: u64,
     role: &'static str,
     leader: Option<u64>,
+    vote: VoteJson,
     /// Index of the last entry stored here.
     last_log: Option<u64>,
     committed: Option<PositionJson>,
@@ -63,6 +72,11 @@ fn status_json(status: &Status, applied_index: u64, hash: u128) -> StatusJson<'_
         term: status.term,
         role: role(status.role),
         leader: status.leader,
+        vote: VoteJson {
+            term: status.vote.term,
+            node_id: status.vote.node_id,
+            committed: status.vote.committed,
+        },
         last_log: status.last_log,
         committed: status.committed.map(PositionJson::from),
         applied: status.applied.map(PositionJson::from),
@@ -102,6 +116,8 @@ fn role(role: Role) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use replicated_log::StoredVote;
+
     use super::*;
 
     #[test]
@@ -112,6 +128,11 @@ mod tests {
             term: 7,
             role: Role::Follower,
             leader: Some(1),
+            vote: StoredVote {
+                term: 7,
+                node_id: 1,
+                committed: true,
+            },
             last_log: Some(12),
             applied: Some(LogPosition { term: 7, index: 11 }),
             voters: BTreeMap::from([(1, "a:1".to_owned()), (2, "b:1".to_owned())]),
@@ -120,7 +141,8 @@ mod tests {
         };
         assert_eq!(
             serde_json::to_string(&status_json(&status, 11, 255)).unwrap(),
-            "{\"node_id\":2,\"cluster_id\":\"c\",\"term\":7,\"role\":\"follower\",\"leader\":1,\"last_log\":12,\
+            "{\"node_id\":2,\"cluster_id\":\"c\",\"term\":7,\"role\":\"follower\",\"leader\":1,\
+             \"vote\":{\"term\":7,\"node_id\":1,\"committed\":true},\"last_log\":12,\
              \"committed\":null,\"applied\":{\"term\":7,\"index\":11},\"snapshot\":null,\"purged\":null,\
              \"voters\":{\"1\":\"a:1\",\"2\":\"b:1\"},\"learners\":{},\"matched\":{},\"disk_full\":false,\
              \"running\":true,\"fatal\":null,\

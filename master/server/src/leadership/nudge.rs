@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::Leadership;
 use super::timers::Timer;
+use crate::metrics::Event;
 
 /// Time agents get to come back by themselves before the first of them is asked.
 pub(super) const FIRST_NUDGE: Duration = Duration::from_millis(750);
@@ -52,6 +53,7 @@ impl Leadership {
 
     /// Tells one agent that this leadership does not know it.
     pub(super) fn nudge(&self, pid: &Upid) {
+        self.context.metrics.event(Event::AgentNudged);
         self.send_to_pid(pid, &PingSlaveMessage { connected: false });
     }
 }

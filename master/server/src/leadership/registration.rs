@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::Leadership;
 use super::proposals::Pending;
+use crate::metrics::Event;
 
 /// The pid of a framework that speaks HTTP.
 pub(super) const NO_PID: &str = "@0.0.0.0:0";
@@ -25,6 +26,8 @@ pub(crate) struct Reregistering {
     pub(super) agent_id: AgentId,
     pub(super) pid: Upid,
     pub(super) decision: decide::Reregistration,
+    /// Whether a former leadership knew the agent, and this one has not seen it yet.
+    pub(super) is_recovered: bool,
 }
 
 impl Leadership {
@@ -109,6 +112,7 @@ impl Leadership {
         }
         let command = decision.command.clone();
         let reregistering = Box::new(Reregistering {
+            is_recovered: self.registry.agent(&agent_id).is_some() && !self.agents.contains_key(&agent_id),
             agent_id,
             pid: from.clone(),
             decision,
@@ -128,6 +132,7 @@ impl Leadership {
             agent_id,
             pid,
             mut decision,
+            is_recovered,
         } = reregistering;
         decision.bring_up_to_date(&self.registry, &agent_id);
         self.registering.remove(&pid.to_string());
@@ -157,6 +162,14 @@ impl Leadership {
                 self.send_to_pid(&pid, &update);
             }
         }
+        let metrics = &self.context.metrics;
+        metrics.event(Event::AgentReregistered);
+        metrics.events(Event::RecoveredAgentReregistered, usize::from(is_recovered));
+        metrics.events(
+            Event::LaunchRedelivered,
+            decision.resend.iter().map(|launch| launch.tasks.len()).sum(),
+        );
+        metrics.events(Event::KillRedelivered, decision.kill_again.len());
         for launch in decision.resend {
             self.send_tasks(&launch);
         }

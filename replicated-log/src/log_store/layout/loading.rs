@@ -88,6 +88,7 @@ pub(in super::super) fn load<T: Trees>(trees: T) -> Result<(Layout<T>, Recovered
         committed: get::<Option<_>>(&trees, keys::COMMITTED)?.flatten(),
         purged: get::<Option<_>>(&trees, keys::PURGED)?.flatten(),
         entries,
+        torn: false,
     };
     check_continuity(&recovered)?;
     let layout = Layout {

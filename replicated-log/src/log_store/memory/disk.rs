@@ -17,7 +17,7 @@ impl Mount {
     /// Opens or creates the log for `node`, as `sled::open` does.
     pub(crate) fn open_log(&self, node: &NodeRecord) -> Result<(MemoryDisk, Recovered), OpenError> {
         let mut trees = self.clone();
-        self.with(|contents, _| contents.take_in_tail());
+        let torn = self.with(|contents, _| contents.take_in_tail());
         layout::check_identity(&mut trees, node)?;
         let writes = layout::writes(&trees)?;
         let noted = self.with(|contents, _| contents.mark);
@@ -29,21 +29,22 @@ impl Mount {
         }
         self.with(|contents, number| contents.sync(number, writes))?;
         let (layout, recovered) = layout::load(trees)?;
-        Ok((MemoryDisk { layout }, recovered))
+        Ok((MemoryDisk { layout }, Recovered { torn, ..recovered }))
     }
 }
 
 impl Contents {
-    /// Takes what a loss of power left for as far as it is whole, and drops the rest.
-    fn take_in_tail(&mut self) {
+    /// Takes what a loss of power left for as far as it is whole, and drops the rest. Whether there was such a rest.
+    fn take_in_tail(&mut self) -> bool {
         for bytes in std::mem::take(&mut self.tail) {
             let Ok(step) = decode_value::<Step>(&bytes) else {
                 self.torn_tails += 1;
-                return;
+                return true;
             };
             self.durable.apply(step.clone());
             self.visible.apply(step);
         }
+        false
     }
 }
 
