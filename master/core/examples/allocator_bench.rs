@@ -1,11 +1,12 @@
 //! Prints how long full allocation cycles take: `cargo run --release -p master-core --example allocator_bench [agents] [frameworks]`.
 //!
 //! `bench-allocator` measures the usual cases; this one adds the two extremes without other crates: every pair of agent and framework
-//! has to be looked at and none may be offered, first fresh, then remembered.
+//! has to be looked at and none may be offered, first fresh, then remembered; and cycles that go by quotas.
 
 #![allow(clippy::disallowed_types)] // A bench reads the clock; the crate itself must not.
 
 use master_core::allocator::{AgentFacts, Allocator, AllocatorConfig, FrameworkFacts, MICROS_PER_SECOND};
+use master_core::registry::Amounts;
 use master_core::resources::Resources;
 use master_core::{AgentId, FrameworkId};
 use std::error::Error;
@@ -31,8 +32,24 @@ fn main() -> Result<(), Box<dyn Error>> {
         let fresh = cycle(&mut hidden, &mut now, false);
         let remembered = cycle(&mut hidden, &mut now, false);
         println!("{roles:>5} roles: nobody may have anything {fresh}, the same again {remembered}");
+        let mut limited = cluster(agents, frameworks, roles.max(1), "cpus:16;mem:65536")?;
+        for role in 0..roles.min(100) {
+            limited.set_quota(&format!("role-{role}"), &Amounts::new(), &cpus(1_000));
+        }
+        let first = cycle(&mut limited, &mut now, false);
+        let second = cycle(&mut limited, &mut now, false);
+        println!("{roles:>5} roles: limits, all free {first}, again {second}");
+        let mut held_back = cluster(agents, frameworks, roles.max(1), "cpus:16")?;
+        held_back.set_quota("absent", &cpus(1_000_000_000), &Amounts::new());
+        let first = cycle(&mut held_back, &mut now, false);
+        let second = cycle(&mut held_back, &mut now, false);
+        println!("{roles:>5} roles: everything held back for a guarantee {first}, again {second}");
     }
     Ok(())
+}
+
+fn cpus(thousandths: i64) -> Amounts {
+    Amounts::from([("cpus".into(), thousandths)])
 }
 
 fn cluster(agents: usize, frameworks: usize, roles: usize, total: &str) -> Result<Allocator, Box<dyn Error>> {

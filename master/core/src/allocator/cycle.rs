@@ -5,8 +5,8 @@
 
 use super::agents::Agent;
 use super::facts::{FrameworkFacts, MinAllocatable};
+use super::headroom::{Cut, Cuts, Headroom, Stage};
 use super::quantities::Names;
-use super::quotas::{Cut, Headroom, Stage};
 use super::role_tree::RoleTree;
 use super::shuffle::SplitMix;
 use super::{Allocation, Allocator, SlotOwner, constraints, filters};
@@ -38,7 +38,7 @@ impl Allocator {
             self.allocate_among(&candidates, None, &mut allocations);
             return allocations;
         }
-        let mut headroom = self.headroom();
+        let mut headroom = self.headroom_of_slots();
         if headroom.has_open_guarantees() {
             self.allocate_among(&candidates, Some((&mut headroom, Stage::Guarantees)), &mut allocations);
             random.shuffle(&mut candidates);
@@ -80,7 +80,7 @@ impl Allocator {
     }
 
     /// Who gets what of one agent. The order of the clients is that at the start; takes from `available`, books nothing.
-    fn choose(&mut self, agent: u32, mut quotas: Option<(&mut Headroom, Stage)>) -> Vec<(u32, Resources)> {
+    fn choose(&mut self, agent: u32, quotas: Option<(&mut Headroom, Stage)>) -> Vec<(u32, Resources)> {
         let Allocator {
             agents,
             tree,
@@ -95,16 +95,26 @@ impl Allocator {
             return Vec::new();
         };
         let mut given: Vec<(u32, Resources)> = Vec::new();
-        let mut shared_given = Resources::new();
-        let mut was_everybody_asked = true;
         // Plain resources that nobody's global minimum is met by need no look at the clients one by one.
         let meets_global = meets(&config.min_allocatable, &agent.available);
+        let mut cuts = quotas.map(|(headroom, stage)| Cuts::new(headroom, stage, &config.min_allocatable));
+        if let Some(cuts) = &mut cuts
+            && agent.plain
+            && meets_global
+            && cuts.leave_nothing(&agent.available, names)
+        {
+            return given;
+        }
+        let mut shared_given = Resources::new();
+        let mut was_everybody_asked = true;
         RoleTree::visit(tree, &mut |slot| {
             if agent.blocked.contains(slot) {
                 return ControlFlow::Continue(());
             }
-            if let Some((headroom, stage)) = &quotas
-                && !headroom.concerns(slot, *stage)
+            if let Some(cuts) = &mut cuts
+                && agent.plain
+                && meets_global
+                && cuts.leave_too_little(slot, &agent.available, names)
             {
                 was_everybody_asked = false;
                 return ControlFlow::Continue(());
@@ -128,13 +138,13 @@ impl Allocator {
                 }
                 return ControlFlow::Continue(());
             };
-            let Some(offer) = view.within_quota(offer, quotas.as_ref(), &config.min_allocatable, names) else {
+            let Some(offer) = view.within_quota(offer, cuts.as_mut(), &config.min_allocatable, names) else {
                 // Only for now: somebody else may give something back anywhere.
                 was_everybody_asked = false;
                 return ControlFlow::Continue(());
             };
-            if let Some((headroom, _)) = &mut quotas {
-                headroom.give(slot, &offer, names);
+            if let Some(cuts) = &mut cuts {
+                cuts.give(slot, &offer, names);
             }
             agent.take(&offer);
             if !agent.plain {
@@ -228,14 +238,14 @@ impl View<'_> {
     fn within_quota(
         &self,
         offer: Resources,
-        quotas: Option<&(&mut Headroom, Stage)>,
+        cuts: Option<&mut Cuts<'_>>,
         least: &MinAllocatable,
         names: &Names,
     ) -> Option<Resources> {
-        let Some((headroom, stage)) = quotas else {
+        let Some(cuts) = cuts else {
             return Some(offer);
         };
-        match headroom.cut(self.slot, &offer, *stage, names) {
+        match cuts.cut(self.slot, &offer, self.agent.plain, names) {
             Cut::Whole => Some(offer),
             Cut::Nothing => None,
             Cut::Part(part) => {

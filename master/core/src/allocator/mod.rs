@@ -18,6 +18,7 @@ mod cycle;
 mod facts;
 mod filters;
 mod frameworks;
+mod headroom;
 mod invariants;
 mod quantities;
 mod quotas;

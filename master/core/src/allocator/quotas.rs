@@ -5,6 +5,7 @@
 //! next run; without quotas nothing is counted at all.
 
 use super::agents::Agent;
+use super::headroom::{Headroom, Standing};
 use super::quantities::{Names, Quantities};
 use super::slab::Slab;
 use super::{Allocator, SlotOwner};
@@ -15,11 +16,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 #[derive(Clone, Debug, Default)]
-struct RoleQuota {
+pub(super) struct RoleQuota {
     /// By name index; positive.
-    guarantees: Vec<(usize, i64)>,
+    pub(super) guarantees: Vec<(usize, i64)>,
     /// By name index.
-    limits: Vec<(usize, i64)>,
+    pub(super) limits: Vec<(usize, i64)>,
 }
 
 /// One agent's part of the sums.
@@ -54,6 +55,15 @@ impl Quotas {
         if !self.is_empty() && !self.stale {
             self.touched.push(agent);
         }
+    }
+
+    /// How the role stands, if it has a quota.
+    fn standing(&self, role: &str) -> Option<Standing> {
+        let consumed = self.sum.consumed.get(role).cloned();
+        Some(Standing {
+            quota: self.roles.get(role)?.clone(),
+            consumed: consumed.unwrap_or_default(),
+        })
     }
 
     fn refresh(&mut self, agents: &Slab<AgentId, Agent>, names: &mut Names) {
@@ -117,145 +127,6 @@ impl Part {
     }
 }
 
-/// Which stage of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// For guarantees that are not satisfied.
-    Guarantees,
-    /// Everything else.
-    Rest,
-}
-
-/// A role's quota as a run goes on.
-#[derive(Debug)]
-struct Standing {
-    quota: RoleQuota,
-    consumed: Quantities,
-}
-
-impl Standing {
-    fn unsatisfied(&self, name: usize) -> i64 {
-        let guarantee = self.quota.guarantees.iter().find(|(of, _)| *of == name);
-        guarantee.map_or(0, |(_, amount)| amount.saturating_sub(self.consumed.get(name)).max(0))
-    }
-
-    fn is_satisfied(&self) -> bool {
-        self.quota
-            .guarantees
-            .iter()
-            .all(|(name, _)| self.unsatisfied(*name) == 0)
-    }
-
-    /// What the role may still be given; None: whatever there is.
-    fn room(&self, name: usize) -> Option<i64> {
-        let limit = self.quota.limits.iter().find(|(of, _)| *of == name);
-        limit.map(|(_, limit)| limit.saturating_sub(self.consumed.get(name)).max(0))
-    }
-}
-
-/// What may still be given to whom.
-#[derive(Debug)]
-pub(super) struct Headroom {
-    /// Unreserved and held by nobody, on all agents that are offered.
-    available: Quantities,
-    /// What is held back for guarantees that are not satisfied.
-    required: Quantities,
-    roles: BTreeMap<Arc<str>, Standing>,
-    /// By slot, the role in `roles`; filled for runs only.
-    slots: Vec<Option<Arc<str>>>,
-}
-
-impl Headroom {
-    /// Whether somebody could be given something in the first stage.
-    pub(super) fn has_open_guarantees(&self) -> bool {
-        self.roles.values().any(|role| !role.is_satisfied())
-    }
-
-    fn standing(&self, slot: u32) -> Option<&Standing> {
-        self.roles.get(self.slots.get(slot as usize)?.as_ref()?)
-    }
-
-    /// Whether the stage looks at the slot at all.
-    pub(super) fn concerns(&self, slot: u32, stage: Stage) -> bool {
-        stage == Stage::Rest || self.standing(slot).is_some_and(|role| !role.is_satisfied())
-    }
-
-    /// What of `whole` may be given to the slot: as it is, cut, or nothing.
-    pub(super) fn cut(&self, slot: u32, whole: &Resources, stage: Stage, names: &Names) -> Cut {
-        let standing = self.standing(slot);
-        if stage == Stage::Rest && self.is_unbound(standing) {
-            return Cut::Whole;
-        }
-        let mut given = whole.filter(|entry| !(entry.is_scalar() && entry.kind().is_for_quota()));
-        let part = whole.filter(|entry| entry.is_scalar() && entry.kind().is_for_quota());
-        let bound = |name: &str| {
-            let name = names.find(name)?;
-            let room = standing.and_then(|role| role.room(name));
-            let required = self.required.get(name);
-            let surplus = (required > 0).then(|| self.available.get(name).saturating_sub(required).max(0));
-            let guaranteed = match (stage, standing) {
-                (Stage::Guarantees, Some(role)) => role.unsatisfied(name),
-                _ => 0,
-            };
-            // What is guaranteed is held back for this very role.
-            let surplus = surplus.map(|surplus| surplus.saturating_add(guaranteed));
-            room.into_iter().chain(surplus).min()
-        };
-        if stage == Stage::Guarantees {
-            let guaranteed = |name: &str| {
-                let open = standing
-                    .zip(names.find(name))
-                    .map(|(role, name)| role.unsatisfied(name));
-                Some(open.unwrap_or(0))
-            };
-            if part.shrunk_to(guaranteed).is_empty() {
-                return Cut::Nothing;
-            }
-        }
-        let part = part.shrunk_to(bound);
-        given.add(&part);
-        if given == *whole { Cut::Whole } else { Cut::Part(given) }
-    }
-
-    fn is_unbound(&self, standing: Option<&Standing>) -> bool {
-        standing.is_none_or(|role| role.quota.limits.is_empty()) && self.required.iter().all(|(_, amount)| amount == 0)
-    }
-
-    /// The slot is given an offer.
-    pub(super) fn give(&mut self, slot: u32, offer: &Resources, names: &mut Names) {
-        let amount = names.quantities_where(offer, |entry| entry.kind().is_for_quota());
-        self.available.subtract(&amount);
-        let role = self.slots.get(slot as usize).and_then(Option::as_ref);
-        let Some(role) = role.and_then(|role| self.roles.get_mut(role)) else {
-            return;
-        };
-        let open = role.open();
-        role.consumed.add(&amount);
-        let still_open = role.open();
-        self.required.subtract(&open);
-        self.required.add(&still_open);
-    }
-}
-
-impl Standing {
-    /// What is held back for the role.
-    fn open(&self) -> Quantities {
-        let mut open = Quantities::default();
-        for (name, _) in &self.quota.guarantees {
-            open.increase(*name, self.unsatisfied(*name));
-        }
-        open
-    }
-}
-
-/// What quotas leave of an offer.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Cut {
-    Whole,
-    Part(Resources),
-    Nothing,
-}
-
 impl Allocator {
     /// Sets what a top-level role and the roles below it are guaranteed and limited to; with neither, its quota is
     /// removed. Nothing that is offered or used is taken back by this; the next periodic run goes by it.
@@ -281,8 +152,8 @@ impl Allocator {
 
     /// Whether the role's tree has more than its limit of something that is in this offer of it.
     pub fn exceeds_limit(&mut self, role: &str, offer: &Resources) -> bool {
-        let headroom = self.standings();
-        let Some(standing) = headroom.roles.get(top_level_role(role)) else {
+        self.quotas.refresh(&self.agents, &mut self.names);
+        let Some(standing) = self.quotas.standing(top_level_role(role)) else {
             return false;
         };
         let amount = self.names.quantities_where(offer, |entry| entry.kind().is_for_quota());
@@ -293,59 +164,46 @@ impl Allocator {
     /// Whether less is free than is held back for guarantees, of something that is in this offer; an offer that is itself
     /// covered by its role's guarantee is not asked for.
     pub fn lacks_headroom(&mut self, role: &str, offer: &Resources) -> bool {
-        let headroom = self.standings();
-        let standing = headroom.roles.get(top_level_role(role));
+        let headroom = self.headroom();
+        let standing = self.quotas.standing(top_level_role(role));
         let amount = self.names.quantities_where(offer, |entry| entry.kind().is_for_quota());
         amount.iter().any(|(name, amount)| {
-            let is_missing = headroom.available.get(name) < headroom.required.get(name);
-            let guarantee = standing.and_then(|role| role.quota.guarantees.iter().find(|(of, _)| *of == name));
-            let is_guaranteed = guarantee
-                .zip(standing)
-                .is_some_and(|((_, guarantee), role)| role.consumed.get(name) <= *guarantee);
-            amount > 0 && is_missing && !is_guaranteed
+            let is_guaranteed = standing.as_ref().is_some_and(|role| {
+                let mut guarantees = role.quota.guarantees.iter();
+                guarantees.any(|(of, guarantee)| *of == name && role.consumed.get(name) <= *guarantee)
+            });
+            amount > 0 && headroom.surplus(name) < 0 && !is_guaranteed
         })
     }
 
     /// How things stand before a run.
-    pub(super) fn headroom(&mut self) -> Headroom {
-        let mut headroom = self.standings();
-        let role_of = |owner: &Option<SlotOwner>| {
-            let quota = headroom.roles.get_key_value(top_level_role(&owner.as_ref()?.role));
-            quota.map(|(role, _)| role.clone())
-        };
-        headroom.slots = self.slots.iter().map(role_of).collect();
-        headroom
-    }
-
-    fn standings(&mut self) -> Headroom {
-        self.quotas.refresh(&self.agents, &mut self.names);
-        let mut headroom = Headroom {
-            available: self.quotas.sum.free.clone(),
-            required: Quantities::default(),
-            roles: BTreeMap::new(),
-            slots: Vec::new(),
-        };
-        for (role, quota) in &self.quotas.roles {
-            let standing = Standing {
-                quota: quota.clone(),
-                consumed: self.quotas.sum.consumed.get(role).cloned().unwrap_or_default(),
-            };
-            headroom.required.add(&standing.open());
-            headroom.roles.insert(role.clone(), standing);
+    pub(super) fn headroom_of_slots(&mut self) -> Headroom {
+        let mut headroom = self.headroom();
+        let numbers = self.quotas.roles.keys().zip(0..);
+        let numbers: BTreeMap<&str, u32> = numbers.map(|(role, number)| (&**role, number)).collect();
+        for owner in &self.slots {
+            headroom.add_slot(owner.as_ref().map(|SlotOwner { framework, role }| {
+                let framework = self.frameworks.get(*framework);
+                let facts = framework.and_then(|framework| framework.facts.as_ref());
+                let has_own_least = facts.is_some_and(|facts| facts.min_allocatable.contains_key(&**role));
+                (numbers.get(top_level_role(role)).copied(), has_own_least)
+            }));
         }
         headroom
     }
 
-    /// What is free beyond what is held back for guarantees, negative when there is less.
+    fn headroom(&mut self) -> Headroom {
+        self.quotas.refresh(&self.agents, &mut self.names);
+        let roles = self.quotas.roles.keys();
+        let roles = roles.filter_map(|role| self.quotas.standing(role)).collect();
+        Headroom::new(self.quotas.sum.free.clone(), roles)
+    }
+
+    /// What is free of a resource beyond what is held back for guarantees, negative when there is less.
     #[cfg(test)]
-    pub(super) fn surplus(&mut self) -> BTreeMap<String, i64> {
-        let headroom = self.standings();
-        let required = headroom.required.iter().filter(|(_, amount)| *amount > 0);
-        let surplus = required.map(|(name, amount)| {
-            let surplus = headroom.available.get(name) - amount;
-            (self.names.text(name).to_owned(), surplus)
-        });
-        surplus.collect()
+    pub(super) fn surplus(&mut self, name: &str) -> i64 {
+        let name = self.names.index(name);
+        self.headroom().surplus(name)
     }
 
     /// Checks the sums against every agent.

@@ -205,22 +205,21 @@ impl Registry {
         capacity
     }
 
-    /// What a top-level role and the roles below it consume of its quota: what is reserved for them, and what their tasks
-    /// and executors use of the unreserved resources that cannot be revoked. Costs a walk over the agents.
-    pub fn consumed_quota(&self, role: &str) -> Amounts {
-        let is_of = |of: Option<&str>| of.is_some_and(|of| top_level_role(of) == role);
-        let mut consumed = Amounts::new();
+    /// What top-level roles and the roles below them consume of their quotas: what is reserved for them, and what their
+    /// tasks and executors use of the unreserved resources that cannot be revoked. Costs one walk over the agents.
+    pub fn consumed_quotas<'r>(&self, roles: impl IntoIterator<Item = &'r str>) -> BTreeMap<&'r str, Amounts> {
+        let mut consumed: BTreeMap<&str, Amounts> = roles.into_iter().map(|role| (role, Amounts::new())).collect();
+        if consumed.is_empty() {
+            return consumed;
+        }
         for agent in self.agents() {
-            let reserved = agent
-                .total
-                .iter()
-                .filter(|entry| is_of(entry.kind().reservation_role()));
-            let used = agent.used.iter().filter(|entry| {
-                let kind = entry.kind();
-                kind.is_for_quota() && is_of(kind.allocation_role())
-            });
-            for entry in reserved.chain(used) {
-                add(&mut consumed, entry.kind().name(), entry.scalar());
+            let reserved = agent.total.iter().map(|entry| (entry, entry.kind().reservation_role()));
+            let used = agent.used.iter().filter(|entry| entry.kind().is_for_quota());
+            let used = used.map(|entry| (entry, entry.kind().allocation_role()));
+            for (entry, role) in reserved.chain(used) {
+                if let Some(sum) = role.and_then(|role| consumed.get_mut(top_level_role(role))) {
+                    add(sum, entry.kind().name(), entry.scalar());
+                }
             }
         }
         consumed
@@ -237,12 +236,15 @@ impl Registry {
         if command.force {
             return Ok(());
         }
-        for quota in command.quotas.iter().filter(|quota| !quota.limits.is_empty()) {
-            let consumed = self.consumed_quota(&quota.role);
-            if !is_within(&consumed, &quota.limits) {
+        let limited = command.quotas.iter().filter(|quota| !quota.limits.is_empty());
+        let consumed = self.consumed_quotas(limited.clone().map(|quota| &*quota.role));
+        for quota in limited {
+            if let Some(consumed) = consumed.get(&*quota.role)
+                && !is_within(consumed, &quota.limits)
+            {
                 return Err(Rejection::QuotaBelowConsumption {
                     role: quota.role.clone(),
-                    consumed: amounts_text(&consumed),
+                    consumed: amounts_text(consumed),
                     limits: amounts_text(&quota.limits),
                 });
             }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use master_core::resources::{Resources, thousandths_to_f64};
+use master_core::resources::{Resources, thousandths_to_f64, top_level_role};
 use proto::v1::TaskState;
 
 use crate::leadership::SoftState;
@@ -128,24 +128,41 @@ fn resources(state: Option<&SoftState>, gauges: &mut Gauges) {
     }
 }
 
-/// What roles with a quota are guaranteed, limited to, and consume.
+/// What roles with a quota are guaranteed, limited to, consume, and have offered or in use.
 fn quotas(state: Option<&SoftState>, gauges: &mut Gauges) {
-    let Some(registry) = state.map(|state| &state.registry) else {
+    let Some(state) = state.filter(|state| state.registry.quotas().next().is_some()) else {
         return;
     };
-    for quota in registry.quotas() {
-        let role = &quota.role;
-        let consumed = registry.consumed_quota(role);
-        for (what, amounts) in [
-            ("guarantee", &quota.guarantees),
-            ("limit", &quota.limits),
-            ("consumed", &consumed),
-        ] {
-            gauges.extend(amounts.iter().map(|(resource, amount)| {
-                let name = format!("allocator/mesos/quota/roles/{role}/resources/{resource}/{what}");
-                (name, thousandths_to_f64(*amount))
-            }));
+    let consumed = state
+        .registry
+        .consumed_quotas(state.registry.quotas().map(|quota| &*quota.role));
+    let used = state.registry.agents().map(|agent| &agent.used);
+    let offered = state.offers.values().map(|offer| &offer.resources);
+    let mut held: BTreeMap<(&str, &str), i64> = BTreeMap::new();
+    for entry in used.chain(offered).flat_map(Resources::iter) {
+        let role = entry.kind().allocation_role().map(top_level_role);
+        if let Some(role) = role.filter(|role| entry.scalar() > 0 && consumed.contains_key(role)) {
+            let sum = held.entry((role, entry.kind().name())).or_default();
+            *sum = sum.saturating_add(entry.scalar());
         }
+    }
+    let mut push = |role: &str, resource: &str, what, amount| {
+        let name = format!("allocator/mesos/quota/roles/{role}/resources/{resource}/{what}");
+        gauges.push((name, thousandths_to_f64(amount)));
+    };
+    for quota in state.registry.quotas() {
+        for (what, amounts) in [
+            ("guarantee", Some(&quota.guarantees)),
+            ("limit", Some(&quota.limits)),
+            ("consumed", consumed.get(&*quota.role)),
+        ] {
+            for (resource, amount) in amounts.into_iter().flatten() {
+                push(&quota.role, resource, what, *amount);
+            }
+        }
+    }
+    for ((role, resource), amount) in held {
+        push(role, resource, "offered_or_allocated", amount);
     }
 }
 
@@ -199,6 +216,10 @@ mod tests {
             ("allocator/mesos/quota/roles/web/resources/cpus/guarantee", 0.5),
             ("allocator/mesos/quota/roles/web/resources/cpus/limit", 3.0),
             ("allocator/mesos/quota/roles/web/resources/cpus/consumed", 1.1),
+            (
+                "allocator/mesos/quota/roles/web/resources/cpus/offered_or_allocated",
+                2.1,
+            ),
         ] {
             let value = gauges.iter().find(|(known, _)| known == name).map(|(_, value)| *value);
             assert_eq!(value, Some(expected), "{name}");

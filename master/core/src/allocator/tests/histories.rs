@@ -260,7 +260,7 @@ impl World {
         let before_within = self.allocator.is_within_totals();
         let limits = self.limits.keys().cloned();
         let consumed: Vec<_> = limits.map(|key| (self.consumed(&key.0, &key.1), key)).collect();
-        let surplus = self.allocator.surplus();
+        let surplus = ["cpus", "mem"].map(|name| (name, self.allocator.surplus(name)));
         let made = self.allocator.allocate(self.now, seed, None);
         assert!(
             !before_within || self.allocator.is_within_totals(),
@@ -290,8 +290,8 @@ impl World {
                 "{key:?}: {before} became {after}, the limit is {limit}"
             );
         }
-        for (name, after) in self.allocator.surplus() {
-            let before = surplus.get(&name).copied().unwrap_or(0);
+        for (name, before) in surplus {
+            let after = self.allocator.surplus(name);
             assert!(
                 after >= before.min(0),
                 "{name}: {before} beyond the guarantees became {after}"

@@ -134,9 +134,9 @@ fn a_limit_is_not_set_below_what_the_role_consumes_unless_forced() {
     let framework = fixture.framework(&[]);
     let agent = fixture.agent(0);
     fixture.apply(launch(&framework, &agent, vec![task_info(&agent, "t", 2.0)]));
-    let consumed = fixture.registry.consumed_quota("*");
-    assert_eq!(consumed["cpus"], 2_000);
-    assert!(fixture.registry.consumed_quota("web").is_empty());
+    let consumed = fixture.registry.consumed_quotas(["*", "web"]);
+    assert_eq!(consumed["*"]["cpus"], 2_000);
+    assert!(consumed["web"].is_empty());
     let tight = quota("*", &[], &[("cpus", 1)]);
     let text = refusal(&mut fixture, update(std::slice::from_ref(&tight), false)).to_string();
     assert!(text.contains("Role '*' is already consuming 'cpus:2"), "{text}");

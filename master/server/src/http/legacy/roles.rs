@@ -38,7 +38,7 @@ impl RoleJson<'_> {
             .filter(|(name, _)| *name == self.name || is_strict_subrole(self.name, name));
         let mut sum = Resources::new();
         for (_, role) in below {
-            sum.add(&role.allocated);
+            sum.add(&role.allocated.filter(|entry| !entry.kind().is_revocable()));
             sum.add(&role.reserved);
         }
         sum
