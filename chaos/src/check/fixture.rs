@@ -113,6 +113,64 @@ impl Story {
         self.begin(agent, operation)
     }
 
+    /// A read of a task of framework `f` that returns at once.
+    pub(crate) fn read_task(&mut self, task: &str, state: &str) {
+        let operation = Operation::ReadTask {
+            framework: "f".into(),
+            task: task.into(),
+            at: String::new(),
+        };
+        let id = self.begin("r", operation);
+        self.ok(id, state);
+    }
+
+    /// Framework `f` accepts an offer of agent `a` for one task.
+    pub(crate) fn launch(&mut self, task: &str, offer: &str) -> u64 {
+        let operation = Operation::Launch {
+            framework: "f".into(),
+            agent: "a".into(),
+            offers: vec![offer.into()],
+            tasks: vec![task.into()],
+        };
+        self.begin("s", operation)
+    }
+
+    /// Framework `f` is subscribed.
+    pub(crate) fn subscribed(leadership: &str, again: bool) -> Sight {
+        Sight::Subscribed {
+            framework: "f".into(),
+            master: "m".into(),
+            leadership: leadership.into(),
+            again,
+        }
+    }
+
+    /// Framework `f` gets an update.
+    pub(crate) fn updated(task: &str, state: &str, uuid: &str) -> Sight {
+        Sight::Updated {
+            framework: "f".into(),
+            task: task.into(),
+            state: state.into(),
+            uuid: uuid.into(),
+            reason: String::new(),
+            source: String::new(),
+        }
+    }
+
+    /// An event of the operator stream, seen by `o`.
+    pub(crate) fn event(&mut self, position: u64, event: &str, subject: &str, state: &str) {
+        let (event, subject, state) = (event.to_owned(), subject.to_owned(), state.to_owned());
+        self.saw(
+            "o",
+            Sight::StreamEvent {
+                position,
+                event,
+                subject,
+                state,
+            },
+        );
+    }
+
     pub(crate) fn saw(&mut self, observer: &str, what: Sight) {
         let at = self.tick();
         let observer = observer.to_owned();

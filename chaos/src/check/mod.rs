@@ -14,6 +14,11 @@ mod one_leader_per_term;
 mod registers;
 mod replica_never_goes_back;
 mod same_state;
+mod tasks;
+mod terminal_stays;
+mod updates_after_commit;
+mod updates_delivered;
+mod updates_in_order;
 mod verdict;
 
 pub use self::facts::Facts;
@@ -35,6 +40,10 @@ pub struct Rule {
 pub const RULES: &[Rule] = &[
     registers::RULE,
     launch_once::RULE,
+    terminal_stays::RULE,
+    updates_in_order::RULE,
+    updates_after_commit::RULE,
+    updates_delivered::RULE,
     one_leader_per_term::RULE,
     replica_never_goes_back::RULE,
     same_state::RULE,
