@@ -6,13 +6,20 @@
 //!
 //! Must never look at anything but the history: not at logs, not at the cluster, not at the clock.
 
+mod acknowledged_launches;
+mod event_stream;
 mod facts;
 #[cfg(test)]
 mod fixture;
+mod frameworks_kept;
+mod heals;
+mod kills_arrive;
 mod launch_once;
+mod offers;
 mod one_leader_per_term;
 mod registers;
 mod replica_never_goes_back;
+mod resources_return;
 mod same_state;
 mod tasks;
 mod terminal_stays;
@@ -39,14 +46,21 @@ pub struct Rule {
 /// Every rule of this crate, in the order of reports.
 pub const RULES: &[Rule] = &[
     registers::RULE,
+    acknowledged_launches::RULE,
     launch_once::RULE,
+    offers::RULE,
     terminal_stays::RULE,
     updates_in_order::RULE,
     updates_after_commit::RULE,
     updates_delivered::RULE,
+    kills_arrive::RULE,
+    frameworks_kept::RULE,
+    event_stream::RULE,
     one_leader_per_term::RULE,
     replica_never_goes_back::RULE,
     same_state::RULE,
+    heals::RULE,
+    resources_return::RULE,
 ];
 
 /// Judges a history by every rule of this crate.
