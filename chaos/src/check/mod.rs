@@ -15,6 +15,7 @@ mod frameworks_kept;
 mod heals;
 mod kills_arrive;
 mod launch_once;
+mod linearizable;
 mod offers;
 mod one_leader_per_term;
 mod registers;
@@ -56,6 +57,8 @@ pub const RULES: &[Rule] = &[
     kills_arrive::RULE,
     frameworks_kept::RULE,
     event_stream::RULE,
+    linearizable::REGISTERS,
+    linearizable::TASKS,
     one_leader_per_term::RULE,
     replica_never_goes_back::RULE,
     same_state::RULE,
