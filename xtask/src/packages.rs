@@ -52,6 +52,13 @@ pub(crate) const ETCD: &[Need] = &[Need {
     present: || has("etcd") || Path::new("/usr/bin/etcd").exists(),
 }];
 
+/// What builds Porcupine, the independent checker of histories.
+pub(crate) const GO: &[Need] = &[Need {
+    what: "the Go toolchain",
+    packages: &["golang-go"],
+    present: || shell::quietly(Command::new("go").arg("version")),
+}];
+
 fn has(program: &str) -> bool {
     shell::quietly(Command::new(program).arg("--version"))
 }

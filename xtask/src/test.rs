@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::{clients, shell};
+use crate::{clients, packages, shell};
 
 /// The package whose tests start whole clusters.
 const CLUSTER_PACKAGE: &str = "cluster-tests";
@@ -64,6 +64,7 @@ pub(crate) fn test(arguments: &[String]) -> Result<bool> {
 
 fn everything(only: Option<&str>, tally: &mut Tally) -> Result<bool> {
     let clients = clients::install()?;
+    packages::ensure(packages::GO)?;
     let mut passed = true;
     // Everything in one go, so that each dependency is compiled once, with the features of the whole workspace. It also
     // makes the binary that the clusters run.

@@ -18,6 +18,7 @@ mod launch_once;
 mod linearizable;
 mod offers;
 mod one_leader_per_term;
+pub mod porcupine;
 mod registers;
 mod replica_never_goes_back;
 mod resources_return;
@@ -28,6 +29,9 @@ mod updates_after_commit;
 mod updates_delivered;
 mod updates_in_order;
 mod verdict;
+
+use std::path::Path;
+use std::time::Duration;
 
 pub use self::facts::Facts;
 pub use self::verdict::{ACKNOWLEDGED_MIN, Conclusion, Finding, VIOLATIONS_MAX, Verdict, Verdicts, Violation};
@@ -77,16 +81,47 @@ pub fn check(history: &History) -> Vec<Verdict> {
 }
 
 /// Whether Porcupine, the independent checker, judges the history too.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Porcupine {
+#[derive(Clone, Copy, Debug)]
+pub enum Porcupine<'a> {
     /// No: quick runs.
     No,
+    /// Yes.
+    Yes {
+        /// The file that holds the history.
+        history: &'a Path,
+        /// Folder below which the program is built and kept.
+        cache: &'a Path,
+        /// How long it may search.
+        timeout: Duration,
+    },
 }
 
-/// Judges a history by every rule, and says whether it was long enough to count.
-pub fn all(history: &History, porcupine: &Porcupine) -> Verdicts {
-    let verdicts = check(history);
-    match porcupine {
-        Porcupine::No => Verdicts::of(history, verdicts),
+/// Judges a history by every rule, and says whether it was long enough to count. That Porcupine could not be asked is an
+/// undecided check, not a verdict on the cluster.
+pub fn all(history: &History, porcupine: Porcupine<'_>) -> Verdicts {
+    let mut verdicts = check(history);
+    if let Porcupine::Yes {
+        history: path,
+        cache,
+        timeout,
+    } = porcupine
+    {
+        match porcupine::run(path, cache, timeout) {
+            Ok(more) => verdicts.extend(more),
+            Err(error) => verdicts.push(Verdict {
+                check: "porcupine".to_owned(),
+                finding: Finding::Undecided {
+                    why: with_sources(&error),
+                },
+            }),
+        }
+    }
+    Verdicts::of(history, verdicts)
+}
+
+fn with_sources(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", with_sources(source)),
+        None => error.to_string(),
     }
 }
