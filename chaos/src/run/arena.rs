@@ -13,6 +13,7 @@ use super::cluster::Cluster;
 use super::cluster::master::Master;
 use super::config::Config;
 use super::dice::Dice;
+use super::disks::Disk;
 use super::network::Switchboard;
 use crate::history::Recorder;
 use crate::workload::FrameworkKills;
@@ -58,8 +59,12 @@ pub(crate) struct Arena {
     pub(crate) config: Arc<Config>,
     pub(crate) cluster: Cluster,
     pub(crate) switchboard: Arc<Switchboard>,
+    /// The disk of each place.
+    pub(crate) disks: Vec<Disk>,
     pub(crate) recorder: Recorder,
     pub(crate) framework_kills: FrameworkKills,
+    /// Where clients find the masters.
+    pub(crate) masters: MasterList,
     /// Asks masters themselves, past their proxies.
     direct: Operator,
 }
@@ -69,14 +74,20 @@ impl Arena {
         config: Arc<Config>,
         cluster: Cluster,
         switchboard: Arc<Switchboard>,
+        disks: Vec<Disk>,
         recorder: Recorder,
     ) -> anyhow::Result<Self> {
-        let masters: MasterList = cluster.master_list().parse()?;
+        let masters: MasterList = match &config.cluster {
+            Some(given) => given.clone(),
+            None => cluster.master_list().parse()?,
+        };
         Ok(Arena {
             direct: Operator::new(&masters, Encoding::Json, Seams::real()).with_limit(LOOK_LIMIT),
+            masters,
             config,
             cluster,
             switchboard,
+            disks,
             recorder,
             framework_kills: FrameworkKills::default(),
         })
@@ -84,8 +95,12 @@ impl Arena {
 
     /// What a master answers past its proxy; `None` when it does not.
     pub(crate) async fn get(&self, master: &Master, path: &str) -> Option<bytes::Bytes> {
-        let address = master.address.inner_http().to_string();
-        timeout(LOOK_LIMIT, self.direct.get_from(&address, path))
+        self.get_from(&master.address.inner_http().to_string(), path).await
+    }
+
+    /// What is answered at an address, `host:port`; `None` when nothing is.
+    pub(crate) async fn get_from(&self, address: &str, path: &str) -> Option<bytes::Bytes> {
+        timeout(LOOK_LIMIT, self.direct.get_from(address, path))
             .await
             .ok()?
             .ok()

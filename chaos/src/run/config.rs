@@ -20,7 +20,9 @@ const FAULTS_PER_MINUTE_MAX: f64 = 600.0;
 pub struct Config {
     /// The program under test.
     pub program: PathBuf,
-    /// Its version and, where known, commit.
+    /// This program, which serves volumes.
+    pub harness: PathBuf,
+    /// Version of the program under test and, where known, commit.
     pub version: String,
     /// Another build of it, for `upgrade`.
     pub other_program: Option<PathBuf>,

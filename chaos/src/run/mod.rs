@@ -15,11 +15,13 @@ mod arena;
 mod cluster;
 mod config;
 mod dice;
+mod disks;
 mod faults;
 mod load;
 mod machine;
 mod nemesis;
 mod network;
+mod preparation;
 mod sampler;
 
 use std::collections::BTreeMap;
@@ -29,7 +31,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use client::MasterList;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
@@ -37,6 +38,7 @@ use self::arena::Arena;
 use self::cluster::Cluster;
 pub use self::config::{Config, UsageError};
 use self::dice::Dice;
+pub use self::disks::serve_volume;
 use self::faults::Surroundings;
 use self::load::Load;
 pub use self::machine::enter_name_space;
@@ -117,10 +119,11 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<Outcome>
     let recorder = recorder(&config)?;
     recorder.record(Record::Run(describe(&config, &kinds)));
     let switchboard = Switchboard::new();
-    let directory = config.directory.clone();
-    let disk = move |place: usize| directory.join(format!("disk-{}", place + 1));
-    let cluster = Cluster::lay_out(Arc::clone(&config), &switchboard, disk, Vec::new()).await?;
-    let arena = Arc::new(Arena::new(Arc::clone(&config), cluster, switchboard, recorder)?);
+    let around = Surroundings::look();
+    let environment = preparation::clocks(&config, &kinds, &around)?;
+    let cluster = Cluster::lay_out(Arc::clone(&config), &switchboard, environment).await?;
+    let disks = preparation::disks(&config, &kinds, &around).await?;
+    let arena = Arc::new(Arena::new(Arc::clone(&config), cluster, switchboard, disks, recorder)?);
     let sampler = Sampler::new(Arc::clone(&arena));
     let phases = tokio::select! {
         phases = phases(&arena, kinds.clone(), stop) => phases,
@@ -128,7 +131,10 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<Outcome>
         () = arena.cluster.keep() => unreachable!("the keeper goes on for ever"),
     };
     arena.switchboard.heal();
-    let ended = arena.cluster.end().await;
+    let mut ended = arena.cluster.end().await;
+    for disk in &arena.disks {
+        ended = ended.and(disk.end().await);
+    }
     let (tally, mut not_valid) = phases?;
     ended?;
     record_coverage(&arena.recorder, &tally, sampler.coverage());
@@ -193,9 +199,8 @@ async fn phases(
         started = await_start(arena) => started?,
         _ = stop.wait_for(|stop| *stop) => bail!("interrupted before the cluster had started"),
     }
-    let masters: MasterList = arena.cluster.master_list().parse()?;
     let (switchboard, kills) = (&arena.switchboard, &arena.framework_kills);
-    let mut load = Load::start(&arena.config, &masters, switchboard, &arena.recorder, kills).await?;
+    let mut load = Load::start(&arena.config, &arena.masters, switchboard, &arena.recorder, kills).await?;
     let tally = tokio::select! {
         tally = hurt_and_heal(arena, kinds, &mut stop) => tally,
         error = load.failed() => return Err(error),
@@ -238,11 +243,11 @@ async fn pause(duration: Duration, stop: &mut watch::Receiver<bool>) {
 }
 
 async fn await_start(arena: &Arena) -> Result<()> {
-    let expected = arena.config.masters;
+    let expected = arena.cluster.members().count();
     let started = arena
         .await_statuses(START_LIMIT, |statuses| {
             let ready = statuses.iter().filter(|(_, status)| status.leader.is_some());
-            ready.count() == expected
+            ready.count() >= expected
         })
         .await;
     if !started {

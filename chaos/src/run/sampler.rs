@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::arena::Arena;
+use super::arena::{Arena, RaftStatus};
 use super::cluster::master::Master;
 use crate::history::{Record, ReplicaSample};
 
@@ -38,7 +38,10 @@ impl Sampler {
 
     /// Samples for ever.
     pub(crate) async fn run(&self) {
-        join_all(self.arena.cluster.masters.iter().map(|master| self.watch(master))).await;
+        let ours = self.arena.cluster.masters.iter().map(|master| self.watch(master));
+        let given = self.arena.given();
+        let given = given.iter().map(|address| self.watch_given(address));
+        tokio::join!(join_all(ours), join_all(given), std::future::pending::<()>());
     }
 
     async fn watch(&self, master: &Master) {
@@ -67,12 +70,48 @@ impl Sampler {
         }
     }
 
+    /// Samples a master of a cluster that is given. Its restarts show in the time since its start.
+    async fn watch_given(&self, address: &str) {
+        let mut ticks = interval(SAMPLE_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut start, mut last_uptime) = (1, 0.0);
+        loop {
+            ticks.tick().await;
+            let Some(metrics) = self.metrics(address).await else {
+                continue;
+            };
+            let uptime = metrics.get("master/uptime_secs").copied().unwrap_or(0.0);
+            if uptime < last_uptime {
+                start += 1;
+            }
+            last_uptime = uptime;
+            let Some(body) = self.arena.get_from(address, "/raft/status").await else {
+                continue;
+            };
+            let Ok(status) = serde_json::from_slice::<RaftStatus>(&body) else {
+                continue;
+            };
+            let sample = ReplicaSample {
+                start,
+                ..self.sample_of(status)
+            };
+            self.arena.recorder.record(Record::Replica(sample));
+        }
+    }
+
     async fn sample(&self, master: &Master) -> Option<ReplicaSample> {
         let status = self.arena.status(master).await?;
-        let at = self.arena.recorder.now();
         let process = master.pid().await.map(Usage::of).unwrap_or_default();
         Some(ReplicaSample {
-            at,
+            resident_bytes: process.resident_bytes,
+            descriptors: process.descriptors,
+            ..self.sample_of(status)
+        })
+    }
+
+    fn sample_of(&self, status: RaftStatus) -> ReplicaSample {
+        ReplicaSample {
+            at: self.arena.recorder.now(),
             node: status.node_id,
             term: status.term,
             role: status.role,
@@ -83,17 +122,17 @@ impl Sampler {
             snapshot: status.snapshot.map(|position| position.index),
             hash: Some(status.state_hash.hash),
             hash_index: Some(status.state_hash.applied_index),
-            resident_bytes: process.resident_bytes,
-            descriptors: process.descriptors,
             ..ReplicaSample::default()
-        })
+        }
+    }
+
+    async fn metrics(&self, address: &str) -> Option<BTreeMap<String, f64>> {
+        serde_json::from_slice(&self.arena.get_from(address, "/metrics/snapshot").await?).ok()
     }
 
     async fn read_counters(&self, master: &Master, start: u64) {
-        let Some(body) = self.arena.get(master, "/metrics/snapshot").await else {
-            return;
-        };
-        let Ok(metrics) = serde_json::from_slice::<BTreeMap<String, f64>>(&body) else {
+        let address = master.address.inner_http().to_string();
+        let Some(metrics) = self.metrics(&address).await else {
             return;
         };
         if start == master.starts() {

@@ -17,7 +17,7 @@ const RAFT_TIMERS: [&str; 3] = [
     "--raft_election_max=400ms",
 ];
 /// So few that every run sees many snapshots, purges and, behind them, installations.
-const SNAPSHOTS: [&str; 2] = ["--snapshot_every=1000", "--entries_kept=200"];
+const SNAPSHOTS: [&str; 2] = ["--snapshot_every=100", "--entries_kept=20"];
 /// An agent that is gone is noticed after five seconds instead of 75.
 const PINGS: [&str; 2] = ["--agent_ping_timeout=1secs", "--max_agent_ping_timeouts=5"];
 /// What each agent offers; tasks of real agents only sleep.

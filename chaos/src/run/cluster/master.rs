@@ -125,7 +125,10 @@ impl Master {
         if process.is_some() {
             bail!("{} runs already", self.name());
         }
-        fs::create_dir_all(self.data()).with_context(|| format!("cannot create {}", self.data().display()))?;
+        let data = self.data();
+        fs::create_dir_all(&data)
+            .and_then(|()| self.sync_disk())
+            .with_context(|| format!("cannot create {}", data.display()))?;
         let started = launch.spawn()?;
         self.switchboard
             .identities
@@ -222,11 +225,16 @@ impl Master {
         let data = self.data();
         self.disks.fetch_add(1, Ordering::Relaxed);
         match fs::remove_dir_all(&data) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("cannot empty {}", data.display()))
-            }
-            _ => Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            removed => removed,
         }
+        .and_then(|()| self.sync_disk())
+        .with_context(|| format!("cannot empty {}", data.display()))
+    }
+
+    /// Makes durable which directories there are: what this harness does to a disk must not be undone by a power cut.
+    fn sync_disk(&self) -> std::io::Result<()> {
+        fs::File::open(&self.disk)?.sync_all()
     }
 
     fn close(&self) {

@@ -27,6 +27,19 @@ const KEEP_INTERVAL: Duration = Duration::from_millis(100);
 /// Limit of one command of an operator; it has limits of its own, which are shorter.
 const COMMAND_LIMIT: Duration = Duration::from_secs(60);
 
+/// Places for masters; none for a cluster that is given.
+pub(crate) fn places(config: &Config) -> usize {
+    match config.cluster {
+        Some(_) => 0,
+        None => config.masters + SPARE_PLACES,
+    }
+}
+
+/// Where the disk of the master at a place is.
+pub(crate) fn disk_directory(directory: &Path, place: usize) -> PathBuf {
+    directory.join(format!("disk-{}", place + 1))
+}
+
 /// What an operator's command said.
 #[derive(Clone, Debug)]
 pub(crate) struct Said {
@@ -51,20 +64,19 @@ pub(crate) struct Cluster {
     programs: Mutex<Vec<PathBuf>>,
     /// Ends that nobody had planned, one sentence each.
     deaths: Mutex<Vec<String>>,
-    /// Variables of masters' environment beyond those of the configuration.
-    extra_environment: Vec<(String, String)>,
+    /// Variables of the environment of the master at each place, beyond those of the configuration.
+    extra_environment: Vec<Vec<(String, String)>>,
 }
 
 impl Cluster {
-    /// Reserves addresses; starts nothing. `disk` says where the disk of each place is.
+    /// Reserves addresses; starts nothing. Of a cluster that is given nothing is known.
     pub(crate) async fn lay_out(
         config: Arc<Config>,
         switchboard: &Arc<Switchboard>,
-        disk: impl Fn(usize) -> PathBuf,
-        extra_environment: Vec<(String, String)>,
+        extra_environment: Vec<Vec<(String, String)>>,
     ) -> Result<Cluster> {
         let directory = config.directory.clone();
-        let places = config.masters + SPARE_PLACES;
+        let places = places(&config);
         let (agent_count, below) = (config.real_agents, directory.clone());
         // Where there is no port left the reservation panics; that is a failure of this harness like any other.
         let reserved = tokio::task::spawn_blocking(move || {
@@ -77,7 +89,14 @@ impl Cluster {
         let (addresses, agents) = reserved.await.context("no free ports")?;
         let masters: Vec<Master> = (0..)
             .zip(&addresses)
-            .map(|(place, address)| Master::new(place, address.clone(), disk(place), Arc::clone(switchboard)))
+            .map(|(place, address)| {
+                Master::new(
+                    place,
+                    address.clone(),
+                    disk_directory(&directory, place),
+                    Arc::clone(switchboard),
+                )
+            })
             .collect();
         let http: Vec<String> = addresses.iter().map(|address| address.http.to_string()).collect();
         let agents = (0..)
@@ -101,7 +120,7 @@ impl Cluster {
 
     /// Starts masters and agents; does not wait for them.
     pub(crate) async fn start(&self) -> Result<()> {
-        for (master, node_id) in self.masters.iter().zip(1..=self.config.masters as u64) {
+        for (master, node_id) in self.masters.iter().zip(1..).take(self.founders.len()) {
             master.set_node_id(node_id);
             self.start_master(master).await?;
             master.keep(true);
@@ -157,8 +176,7 @@ impl Cluster {
             false => Entry::Joining(self.contact_of(master)?),
         };
         let mut environment = self.config.environment.clone();
-        environment.extend(self.extra_environment.iter().cloned());
-        environment.push(("MESORAFT_CHAOS_PLACE".to_owned(), master.place.to_string()));
+        environment.extend(self.extra_environment.get(master.place).into_iter().flatten().cloned());
         let launch = Launch {
             name: master.name(),
             program: self.program(master.place),
@@ -228,12 +246,6 @@ impl Cluster {
     /// The sentences about ends that nobody had planned.
     pub(crate) fn deaths(&self) -> Vec<String> {
         lock(&self.deaths).clone()
-    }
-
-    /// Keeps a sentence about something that must not happen.
-    pub(crate) fn accuse(&self, sentence: String) {
-        tracing::warn!("{sentence}");
-        lock(&self.deaths).push(sentence);
     }
 
     /// Ends every process.

@@ -45,14 +45,12 @@ pub(crate) fn unavailable(kind: FaultKind, around: &Surroundings) -> Option<&'st
         K::ClockJump | K::ClockSkew if around.faketime.is_none() => {
             Some("needs libfaketime (Debian package libfaketime)")
         }
-        K::DiskLost | K::DiskError | K::DiskSlow | K::DiskFull if !around.has_fuse => {
+        K::DiskFull if !around.has_fuse && !around.is_root => Some("needs root, or FUSE"),
+        K::DiskLost | K::DiskError | K::DiskSlow if !around.has_fuse => {
             Some("needs FUSE: /dev/fuse, and root or fusermount3")
         }
         _ if !kind.in_processes(around.is_root) && kind.in_processes(true) => Some("needs root"),
         _ if !kind.in_processes(true) => Some("works in the simulator only"),
-        // TO COME
-        K::Corrupt | K::Snapshot | K::ClockJump | K::ClockSkew => Some("not built yet"),
-        K::DiskLost | K::DiskError | K::DiskFull | K::DiskSlow => Some("not built yet"),
         _ => None,
     }
 }

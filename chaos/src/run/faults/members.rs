@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::kill::restart;
 use super::{BACK_LIMIT, Begun, FaultError, not_now, whether_leads};
 use crate::history::{Operation, Outcome};
 use crate::run::arena::Arena;
@@ -236,9 +235,4 @@ pub(super) async fn expect_refusal(arena: &Arena, place: usize, sentences: &[&st
             ))
         }
     }
-}
-
-/// Starts the master of this place again as it is; it has to take part.
-pub(super) async fn expect_return(arena: &Arc<Arena>, place: usize) -> Result<(), FaultError> {
-    restart(Arc::clone(arena), vec![place]).await
 }

@@ -5,6 +5,9 @@
 
 mod agents;
 mod availability;
+pub(crate) mod clock;
+mod damage;
+mod disks;
 mod hook;
 mod kill;
 mod links;
@@ -161,14 +164,14 @@ pub(crate) async fn begin(kind: FaultKind, arena: &Arc<Arena>, dice: Dice) -> Re
         K::ReplaceMember => members::replace(arena, dice).await,
         K::Wipe => members::wipe(arena, dice).await,
         K::Upgrade => upgrade::begin(arena, dice).await,
-        K::Corrupt
-        | K::Snapshot
-        | K::ClockJump
-        | K::ClockSkew
-        | K::DiskLost
-        | K::DiskError
-        | K::DiskFull
-        | K::DiskSlow => Err(FaultError::NotNow(format!("{kind} is not available here"))),
+        K::Corrupt => damage::corrupt(arena, dice).await,
+        K::Snapshot => damage::snapshot(arena, dice).await,
+        K::ClockJump => clock::jump(arena, dice).await,
+        K::ClockSkew => clock::skew(arena, dice).await,
+        K::DiskLost => disks::lose_power(arena, dice).await,
+        K::DiskError => disks::fail(arena, dice).await,
+        K::DiskFull => disks::fill(arena, dice).await,
+        K::DiskSlow => disks::slow(arena, dice).await,
     }
 }
 

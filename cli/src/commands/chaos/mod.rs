@@ -8,6 +8,7 @@ mod lists;
 mod run;
 mod verdict;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -36,6 +37,12 @@ enum Action {
     Faults,
     /// List the workloads
     Workloads,
+    /// Serve a file system that loses power on demand; what a run starts for the disks of its masters, not for people
+    #[command(hide = true)]
+    Volume {
+        /// Where it is mounted
+        directory: PathBuf,
+    },
 }
 
 /// How a command failed before there was a verdict.
@@ -65,6 +72,9 @@ pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
             lists::workloads();
             Ok(ExitCode::SUCCESS)
         }
+        Action::Volume { directory } => ::chaos::run::serve_volume(&directory)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(Failure::Harness),
     };
     Ok(done.unwrap_or_else(|failure| match failure {
         Failure::BadInput(text) => {

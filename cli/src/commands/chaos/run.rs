@@ -189,10 +189,8 @@ async fn run_until_stopped(config: Config) -> Result<chaos::run::Outcome, Failur
 
 impl Args {
     fn into_config(self) -> anyhow::Result<Config> {
-        let program = match self.binary {
-            Some(binary) => binary,
-            None => std::env::current_exe().context("cannot find this program's file")?,
-        };
+        let harness = std::env::current_exe().context("cannot find this program's file")?;
+        let program = self.binary.unwrap_or_else(|| harness.clone());
         let directory = match self.work_dir {
             Some(directory) => std::path::absolute(directory).context("--work_dir")?,
             None => std::env::temp_dir().join(format!("mesoraft-chaos-{}", std::process::id())),
@@ -203,6 +201,7 @@ impl Args {
         };
         Ok(Config {
             program,
+            harness,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             other_program: self.other_binary,
             environment: vec![(LOCAL_PID_VARIABLE.to_owned(), std::process::id().to_string())],
