@@ -104,7 +104,7 @@ pub fn all(history: &History, porcupine: Porcupine<'_>) -> Verdicts {
         history: path,
         cache,
         timeout,
-    } = porcupine
+    } = *porcupine
     {
         match porcupine::run(path, cache, timeout) {
             Ok(more) => verdicts.extend(more),
