@@ -98,7 +98,7 @@ pub enum Porcupine<'a> {
 
 /// Judges a history by every rule, and says whether it was long enough to count. That Porcupine could not be asked is an
 /// undecided check, not a verdict on the cluster.
-pub fn all(history: &History, porcupine: Porcupine<'_>) -> Verdicts {
+pub fn all(history: &History, porcupine: &Porcupine<'_>) -> Verdicts {
     let mut verdicts = check(history);
     if let Porcupine::Yes {
         history: path,
