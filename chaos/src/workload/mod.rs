@@ -10,6 +10,7 @@
 //!
 //! Must never judge what it sees, and never retry a call under the id of the first.
 
+mod agents;
 mod draw;
 mod frameworks;
 mod reads;
@@ -24,6 +25,7 @@ use std::collections::BTreeMap;
 use std::fmt::{Display, Formatter};
 use std::future::Future;
 use std::io;
+use std::net::Ipv4Addr;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::time::Duration;
@@ -34,6 +36,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub use self::agents::fleet;
 pub(crate) use self::sights::hex;
 
 use crate::history::Recorder;
@@ -51,6 +54,8 @@ pub struct World {
     pub seed: u64,
     /// Cancelled when the workload is to end.
     pub stop: CancellationToken,
+    /// Cancelled when all workloads have ended that are not there for others: those that need agents end before these.
+    pub end: CancellationToken,
     /// Where fault injectors kill frameworks.
     pub framework_kills: FrameworkKills,
 }
@@ -64,6 +69,7 @@ impl World {
             recorder,
             seed,
             stop: CancellationToken::new(),
+            end: CancellationToken::new(),
             framework_kills: FrameworkKills::default(),
         }
     }
@@ -96,7 +102,7 @@ impl FrameworkKills {
 pub struct Options {
     /// Beginning of the names of all its clients; unique among the workloads of a run.
     pub name: String,
-    /// Frameworks, subscribers, or readers and writers.
+    /// Frameworks, agents, subscribers, or readers and writers.
     pub clients: usize,
     /// Operations per second, all clients together; acknowledgements and what agents do come on top.
     pub rate: f64,
@@ -106,6 +112,10 @@ pub struct Options {
     pub closing: Duration,
     /// Whether frameworks are torn down at the end.
     pub teardown: bool,
+    /// Address that agents tell the masters, and listen at.
+    pub ip: Ipv4Addr,
+    /// Address that agents listen at, where that is another one.
+    pub listen_ip: Option<Ipv4Addr>,
 }
 
 /// What a workload has done.
@@ -190,6 +200,7 @@ macro_rules! workloads {
 workloads! {
     Tasks = "tasks", tasks::run, "frameworks launch, acknowledge, kill, reconcile and read tasks, also on offers that are gone";
     Frameworks = "frameworks", frameworks::run, "frameworks register, fail over, fight over their id, change their info and are torn down";
+    Agents = "agents", agents::run, "hollow agents die and come back, with their tasks or as new ones, and stand still";
     Registers = "registers", registers::run, "quotas and weights are written and read, at the leader and at followers";
 }
 
@@ -199,6 +210,7 @@ impl Workload {
         let (clients, rate, objects) = match self {
             Workload::Tasks => (2, 20.0, 20),
             Workload::Frameworks => (2, 10.0, 1),
+            Workload::Agents => (4, 0.5, 1),
             Workload::Registers => (4, 20.0, 4),
         };
         Options {
@@ -208,6 +220,8 @@ impl Workload {
             objects,
             closing: Duration::from_secs(15),
             teardown: false,
+            ip: Ipv4Addr::LOCALHOST,
+            listen_ip: None,
         }
     }
 }

@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use chaos::check;
 use chaos::history::{Call, FORMAT, History, Operation, Outcome, Record, Recorder, Run, Sight};
-use chaos::hollow::{Fleet, FleetConfig};
-use chaos::workload::{Options, Summary, Workload, World};
+use chaos::hollow::Fleet;
+use chaos::workload::{self, Options, Summary, Workload, World};
 use client::MasterList;
-use master_core::resources::Resources;
 use master_server::{Config, Master};
 use seams::Seams;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 /// For everything that is waited for.
 pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -62,14 +61,7 @@ impl Cluster {
     }
 
     pub(crate) async fn agents(&self, count: usize) -> Fleet {
-        let resources = Resources::parse_flag("cpus:8;mem:8192", "*").unwrap().to_proto();
-        let config = FleetConfig {
-            agents_per_port: 1,
-            heeds_commands: true,
-            rises_again: true,
-            observer: Some(self.recorder.clone()),
-            ..FleetConfig::new(self.list.clone(), count, resources)
-        };
+        let config = workload::fleet(&self.world(), &Workload::Agents.options(), count);
         Fleet::start(config, Seams::real()).await.unwrap()
     }
 
@@ -121,18 +113,13 @@ pub(crate) fn start(workload: Workload, world: World, options: Options) -> Start
 impl Started {
     pub(crate) async fn stop(self) -> Summary {
         self.world.stop.cancel();
+        self.end().await
+    }
+
+    /// Waits for the end after a stop.
+    pub(crate) async fn end(self) -> Summary {
         timeout(TEST_TIMEOUT, self.running).await.unwrap().unwrap().unwrap()
     }
-}
-
-/// Waits until the history so far has what is asked for.
-pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let wait = async {
-        while !condition() {
-            sleep(Duration::from_millis(5)).await;
-        }
-    };
-    assert!(timeout(TEST_TIMEOUT, wait).await.is_ok(), "in vain waited until {what}");
 }
 
 pub(crate) fn calls(history: &History) -> impl Iterator<Item = &Call> {

@@ -98,7 +98,8 @@ impl Kind {
             }
             Kind::Weight => {
                 let answer = ask(operator, at, Type::GetWeights).await?;
-                let weights = answer.get_weights.ok_or("an answer without weights")?;
+                // Where no role has a weight the master says nothing at all.
+                let weights = answer.get_weights.unwrap_or_default();
                 let value = |info: WeightInfo| Some((info.role?, text(info.weight)));
                 weights.weight_infos.into_iter().filter_map(value).collect()
             }
