@@ -1,5 +1,4 @@
-//! The workloads on a simulated network and simulated time: they do their work there too, and write the same history for
-//! the same seed as far as their own choices go.
+//! The workloads on a simulated network and simulated time: they do their work there too.
 
 #![allow(clippy::unwrap_used)]
 

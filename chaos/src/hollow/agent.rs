@@ -9,7 +9,7 @@ use proto::internal::{
     KillTaskMessage, PingSlaveMessage, PongSlaveMessage, RegisterSlaveMessage, ReregisterSlaveMessage,
     RunTaskGroupMessage, RunTaskMessage, ShutdownExecutorMessage, ShutdownFrameworkMessage, SlaveRegisteredMessage,
     SlaveReregisteredMessage, StatusUpdate, StatusUpdateAcknowledgementMessage, StatusUpdateMessage,
-    UpdateSlaveMessage, update_slave_message,
+    UpdateFrameworkMessage, UpdateSlaveMessage, update_slave_message,
 };
 use proto::v1::agent_info::capability::Type as Capability;
 use proto::v1::task_status::{Reason, Source};
@@ -211,7 +211,14 @@ impl HollowAgent {
                 Vec::new()
             }
             "ShutdownExecutorMessage" => self.shut_executor_down(&ShutdownExecutorMessage::decode(body)?, around),
-            "UpdateFrameworkMessage" => self.unacknowledged(around),
+            "UpdateFrameworkMessage" => {
+                let id = UpdateFrameworkMessage::decode(body)?.framework_id;
+                if self.frameworks.contains_key(id.value.as_str()) {
+                    self.unacknowledged(around)
+                } else {
+                    Vec::new()
+                }
+            }
             "ShutdownMessage" => {
                 self.terminated = true;
                 self.disconnect(around.counts);

@@ -1,6 +1,6 @@
 //! One framework: its subscription, kept by one scheduler after the other, and what it knows of its offers and tasks.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ const GONE_OFFERS_MAX: usize = 16;
 const ENDED_TASKS_MAX: usize = 64;
 /// Updates that wait to be acknowledged; the agent repeats those for which there is no room.
 pub(super) const ACKNOWLEDGEMENTS_MAX: usize = 10_000;
+/// Longest delay of a late acknowledgement.
+const LATE_MAX: Duration = Duration::from_secs(2);
 /// Longest time one read looks for an answer.
 const READ_LIMIT: Duration = Duration::from_secs(5);
 /// Pause before a framework that was refused or removed subscribes anew.
@@ -52,6 +54,8 @@ pub(super) struct State {
     /// Tasks that have not ended, by id.
     pub(super) tasks: BTreeMap<String, KnownTask>,
     pub(super) ended: VecDeque<String>,
+    /// UUIDs of updates whose acknowledgement waits or is under way; when they come again there is nothing more to do.
+    acknowledging: BTreeSet<Vec<u8>>,
     pub(super) launched: u64,
 }
 
@@ -105,11 +109,14 @@ impl State {
     }
 }
 
+/// An update that is to be acknowledged, not before a certain time.
+pub(super) type Owed = (TaskStatus, Instant);
+
 /// Where updates that are to be acknowledged wait.
 #[derive(Debug)]
 struct AcknowledgementQueues {
-    prompt: mpsc::Sender<TaskStatus>,
-    late: mpsc::Sender<TaskStatus>,
+    prompt: mpsc::Sender<Owed>,
+    late: mpsc::Sender<Owed>,
 }
 
 /// One framework of the workload.
@@ -171,8 +178,16 @@ impl Framework {
         let mut parts = JoinSet::new();
         let (prompt, prompt_updates) = mpsc::channel(ACKNOWLEDGEMENTS_MAX);
         let (late, late_updates) = mpsc::channel(ACKNOWLEDGEMENTS_MAX);
-        parts.spawn(lanes::acknowledge_at_once(Arc::clone(&framework), prompt_updates));
-        parts.spawn(lanes::acknowledge_late(Arc::clone(&framework), late_updates));
+        parts.spawn(lanes::acknowledge(
+            Arc::clone(&framework),
+            "acknowledge",
+            prompt_updates,
+        ));
+        parts.spawn(lanes::acknowledge(
+            Arc::clone(&framework),
+            "acknowledge-late",
+            late_updates,
+        ));
         let mut acting = JoinSet::new();
         for lane in 0..lanes::LANES {
             acting.spawn(lanes::act(Arc::clone(&framework), lane));
@@ -324,15 +339,35 @@ impl Framework {
             let status = update.status;
             self.scribe.saw(&self.name, sights::updated(&framework, &status));
             self.state().learn(&status);
-            if let Some(uuid) = &status.uuid {
-                // Drawn by the update itself, so that a repeated one is acknowledged as late as the first.
-                let is_late = uuid.last().is_some_and(|byte| byte % 8 == 0);
-                let queue = if is_late { &queues.late } else { &queues.prompt };
-                if queue.try_send(status.clone()).is_err() {
-                    tracing::debug!(uuid = hex(uuid), "no room for an acknowledgement");
-                }
-            }
+            self.owe(status, queues);
         }
+    }
+
+    /// An update is to be acknowledged, unless its acknowledgement is under way already.
+    fn owe(&self, status: TaskStatus, queues: &AcknowledgementQueues) {
+        let Some(uuid) = status.uuid.as_ref().map(|uuid| uuid.to_vec()) else {
+            return;
+        };
+        if !self.state().acknowledging.insert(uuid.clone()) {
+            return;
+        }
+        // Drawn by the update itself.
+        let drawn = uuid
+            .iter()
+            .fold(0_u32, |sum, byte| (sum * 31 + u32::from(*byte)) % 8000);
+        let (queue, delay) = match drawn.checked_sub(7000) {
+            Some(delay) => (&queues.late, LATE_MAX * delay / 1000),
+            None => (&queues.prompt, Duration::ZERO),
+        };
+        if queue.try_send((status, Instant::now() + delay)).is_err() {
+            tracing::debug!(uuid = hex(&uuid), "no room for an acknowledgement");
+            self.state().acknowledging.remove(&uuid);
+        }
+    }
+
+    /// An acknowledgement has ended, however it did; if it was in vain, the update comes again.
+    pub(super) fn acknowledgement_ended(&self, uuid: &[u8]) {
+        self.state().acknowledging.remove(uuid);
     }
 
     fn info(&self) -> FrameworkInfo {

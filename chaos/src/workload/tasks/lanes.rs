@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use client::CallOutcome;
 use master_core::resources::Resources;
-use proto::v1::{AgentId, CommandInfo, Filters, Offer, TaskId, TaskInfo, TaskStatus};
+use proto::v1::{AgentId, CommandInfo, Filters, Offer, TaskId, TaskInfo};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use super::framework::{Framework, KnownTask};
+use super::framework::{Framework, KnownTask, Owed};
 use crate::history::Operation;
 use crate::workload::draw::Draw;
 use crate::workload::reads;
@@ -24,8 +24,6 @@ const OFFER_AGE_MAX: Duration = Duration::from_secs(3);
 const TASKS_PER_LAUNCH_MAX: usize = 3;
 /// Most tasks in one RECONCILE or read.
 const TASKS_PER_QUESTION_MAX: usize = 8;
-/// Longest delay of a late acknowledgement.
-const LATE_MAX: Duration = Duration::from_secs(2);
 /// Between two looks at what is still open at the end.
 const CLOSING_PAUSE: Duration = Duration::from_millis(500);
 /// What each task takes.
@@ -79,56 +77,38 @@ pub(super) async fn act(framework: Arc<Framework>, lane: usize) -> Result<(), Ha
     }
 }
 
-/// Acknowledges as updates come.
-pub(super) async fn acknowledge_at_once(
+/// Acknowledges updates one after the other, none before its time (after the stop at once). One that fails comes again,
+/// with the update.
+pub(super) async fn acknowledge(
     framework: Arc<Framework>,
-    mut updates: mpsc::Receiver<TaskStatus>,
+    lane: &'static str,
+    mut updates: mpsc::Receiver<Owed>,
 ) -> Result<(), HarnessError> {
-    let client = format!("{}/acknowledge", framework.name);
-    while let Some(status) = next_update(&framework, &mut updates).await {
-        acknowledge(&framework, &client, &status).await;
-    }
-    Ok(())
-}
-
-/// Acknowledges some time after updates came.
-pub(super) async fn acknowledge_late(
-    framework: Arc<Framework>,
-    mut updates: mpsc::Receiver<TaskStatus>,
-) -> Result<(), HarnessError> {
-    let client = format!("{}/acknowledge-late", framework.name);
-    let mut draw = Draw::new(framework.world.seed, &client);
-    while let Some(status) = next_update(&framework, &mut updates).await {
+    let client = format!("{}/{lane}", framework.name);
+    loop {
+        let next = tokio::select! {
+            biased;
+            () = framework.over.cancelled() => None,
+            next = updates.recv() => next,
+        };
+        let Some((status, due)) = next else { return Ok(()) };
         tokio::select! {
             biased;
             () = framework.world.stop.cancelled() => {}
-            () = sleep(draw.duration(Duration::ZERO, LATE_MAX)) => {}
+            () = sleep_until(due) => {}
         }
-        acknowledge(&framework, &client, &status).await;
+        let Some(uuid) = status.uuid.clone() else { continue };
+        if let Some((scheduler, id)) = framework.scheduler() {
+            let operation = Operation::Acknowledge {
+                framework: id,
+                task: status.task_id.value.clone(),
+                uuid: hex(&uuid),
+            };
+            let call = scheduler.acknowledge(&status);
+            note(framework.scribe.call(&client, operation, call).await);
+        }
+        framework.acknowledgement_ended(&uuid);
     }
-    Ok(())
-}
-
-async fn next_update(framework: &Framework, updates: &mut mpsc::Receiver<TaskStatus>) -> Option<TaskStatus> {
-    tokio::select! {
-        biased;
-        () = framework.over.cancelled() => None,
-        status = updates.recv() => status,
-    }
-}
-
-/// One that fails comes again, with the update.
-async fn acknowledge(framework: &Framework, client: &str, status: &TaskStatus) {
-    let (Some((scheduler, id)), Some(uuid)) = (framework.scheduler(), &status.uuid) else {
-        return;
-    };
-    let operation = Operation::Acknowledge {
-        framework: id,
-        task: status.task_id.value.clone(),
-        uuid: hex(uuid),
-    };
-    let call = scheduler.acknowledge(status);
-    note(framework.scribe.call(client, operation, call).await);
 }
 
 /// How a call ended is in the history; nothing else depends on it.
