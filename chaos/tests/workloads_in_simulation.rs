@@ -80,10 +80,9 @@ fn simulate(seed: u64) -> (History, Vec<chaos::workload::Summary>) {
         ..Run::default()
     }));
     let stop = CancellationToken::new();
-    let end = CancellationToken::new();
     let summaries = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     for workload in Workload::ALL {
-        let (recorder, stop, end, summaries) = (recorder.clone(), stop.clone(), end.clone(), summaries.clone());
+        let (recorder, stop, summaries) = (recorder.clone(), stop.clone(), summaries.clone());
         sim.client(workload.name(), async move {
             let masters: Vec<String> = (1..=3)
                 .map(|id| format!("{}:{HTTP_PORT}", address(&name(id))))
@@ -91,7 +90,6 @@ fn simulate(seed: u64) -> (History, Vec<chaos::workload::Summary>) {
             let masters: MasterList = masters.join(",").parse()?;
             let world = World {
                 stop,
-                end,
                 ..World::new(masters, seams(seed), recorder, seed)
             };
             let options = Options {
@@ -117,9 +115,6 @@ fn simulate(seed: u64) -> (History, Vec<chaos::workload::Summary>) {
     }
     stop.cancel();
     while summaries.lock().unwrap().len() < Workload::ALL.len() {
-        if summaries.lock().unwrap().len() == Workload::ALL.len() - 1 {
-            end.cancel();
-        }
         assert!(
             sim.elapsed() < LIMIT,
             "the workloads do not end: {:?}",

@@ -1,18 +1,18 @@
 //! Hollow agents that die and come back, with their tasks or as new ones without, and that stand still for a while.
 //!
 //! What they see is in the history under their host names. They serve the frameworks of other workloads: after the stop all
-//! of them are repaired and stay until [`World::end`].
+//! of them are repaired, and stay until nothing happens to their tasks any more.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use master_core::resources::Resources;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::draw::Draw;
 use super::scribe::Scribe;
-use super::{HarnessError, Options, Summary, Workload, World, check, join, mean_pause};
+use super::{HarnessError, Options, Summary, Workload, World, check, join, mean_pause, quiet};
 use crate::hollow::{Fleet, FleetConfig};
 
 /// What each agent has.
@@ -72,9 +72,11 @@ pub(super) async fn run(world: World, options: Options) -> Result<Summary, Harne
     }
     join(workload, running).await?;
     // Others finish their tasks meanwhile.
-    if timeout(options.closing * 2, world.end.cancelled()).await.is_err() {
-        scribe.count("closing-timed-out");
-    }
+    quiet(options.closing, || {
+        let counts = fleet.counts().snapshot();
+        counts.launches + counts.updates_sent + counts.acknowledged + counts.reregistrations
+    })
+    .await;
     Ok(scribe.summary(workload.name()))
 }
 

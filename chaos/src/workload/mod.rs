@@ -12,6 +12,7 @@
 
 mod agents;
 mod draw;
+mod events;
 mod frameworks;
 mod reads;
 mod registers;
@@ -34,12 +35,16 @@ use client::{MasterList, SchedulerConfigError};
 use seams::Seams;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 pub use self::agents::fleet;
 pub(crate) use self::sights::hex;
 
 use crate::history::Recorder;
+
+/// Without progress for so long others have ended: longer than an election, and than they pause between two tries.
+const QUIET: Duration = Duration::from_secs(3);
 
 /// Where a workload runs. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -54,8 +59,6 @@ pub struct World {
     pub seed: u64,
     /// Cancelled when the workload is to end.
     pub stop: CancellationToken,
-    /// Cancelled when all workloads have ended that are not there for others: those that need agents end before these.
-    pub end: CancellationToken,
     /// Where fault injectors kill frameworks.
     pub framework_kills: FrameworkKills,
 }
@@ -69,7 +72,6 @@ impl World {
             recorder,
             seed,
             stop: CancellationToken::new(),
-            end: CancellationToken::new(),
             framework_kills: FrameworkKills::default(),
         }
     }
@@ -201,6 +203,7 @@ workloads! {
     Tasks = "tasks", tasks::run, "frameworks launch, acknowledge, kill, reconcile and read tasks, also on offers that are gone";
     Frameworks = "frameworks", frameworks::run, "frameworks register, fail over, fight over their id, change their info and are torn down";
     Agents = "agents", agents::run, "hollow agents die and come back, with their tasks or as new ones, and stand still";
+    Events = "events", events::run, "subscribers of operator events reconnect and go on where they were, or anew";
     Registers = "registers", registers::run, "quotas and weights are written and read, at the leader and at followers";
 }
 
@@ -211,6 +214,7 @@ impl Workload {
             Workload::Tasks => (2, 20.0, 20),
             Workload::Frameworks => (2, 10.0, 1),
             Workload::Agents => (4, 0.5, 1),
+            Workload::Events => (3, 1.0, 1),
             Workload::Registers => (4, 20.0, 4),
         };
         Options {
@@ -276,6 +280,19 @@ fn mean_pause(options: &Options, lanes: usize) -> Duration {
     // Counts are far below 2^53, up to which a double is exact.
     let seconds = lanes as f64 / options.rate;
     Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(3600))
+}
+
+/// Waits until what others do has come to an end: `progress` stays the same for a while, or `limit` is over.
+async fn quiet(limit: Duration, progress: impl Fn() -> u64) {
+    let deadline = Instant::now() + limit;
+    let mut before = (progress(), Instant::now());
+    while before.1.elapsed() < QUIET && Instant::now() < deadline {
+        sleep(QUIET / 10).await;
+        let now = progress();
+        if now != before.0 {
+            before = (now, Instant::now());
+        }
+    }
 }
 
 /// Waits for all; the first failure ends the others.

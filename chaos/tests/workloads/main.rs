@@ -4,6 +4,7 @@
 
 mod agents;
 mod cluster;
+mod events;
 mod frameworks;
 mod registers;
 mod tasks;
