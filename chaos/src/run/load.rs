@@ -51,6 +51,7 @@ impl Load {
                 let resources = Resources::parse_flag(RESOURCES, "*")?.to_proto();
                 let config = FleetConfig {
                     task_duration: Some(TASK_DURATION),
+                    observer: Some(recorder.clone()),
                     ..FleetConfig::new(masters.clone(), agents, resources)
                 };
                 let fleet = Fleet::start(config, seams(switchboard, Host::Hollow)).await;

@@ -22,6 +22,7 @@ mod machine;
 mod nemesis;
 mod network;
 mod preparation;
+mod reached;
 mod sampler;
 
 use std::collections::BTreeMap;
@@ -137,8 +138,11 @@ pub async fn run(config: Config, stop: watch::Receiver<bool>) -> Result<Outcome>
     }
     let (tally, mut not_valid) = phases?;
     ended?;
-    record_coverage(&arena.recorder, &tally, sampler.coverage());
-    not_valid.extend(missing(&kinds, &tally));
+    let counted = sampler.coverage();
+    if config.cluster.is_none() {
+        not_valid.extend(reached::missing(&kinds, config.duration, &tally, &counted));
+    }
+    record_coverage(&arena.recorder, &tally, counted);
     not_valid.extend(
         tally
             .failures
@@ -288,18 +292,4 @@ fn record_coverage(recorder: &Recorder, tally: &Tally, counted: BTreeMap<String,
     for (name, count) in faults.chain(counted) {
         recorder.record(Record::Coverage(Coverage { name, count }));
     }
-}
-
-/// Faults that were to come and did not.
-fn missing(kinds: &[FaultKind], tally: &Tally) -> Vec<String> {
-    let absent = kinds.iter().filter(|kind| !tally.done.contains_key(kind));
-    absent
-        .map(|kind| {
-            let reason = tally.not_possible.get(kind).map(|reason| format!(": {reason}"));
-            format!(
-                "too short a run: fault '{kind}' never came{}",
-                reason.unwrap_or_default()
-            )
-        })
-        .collect()
 }

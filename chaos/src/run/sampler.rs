@@ -152,16 +152,43 @@ impl Sampler {
     }
 }
 
-/// The counters of what was reached, by the names that histories use.
+/// Values of `/metrics/snapshot` beside the counters of what was reached.
+const GAUGES: [&str; 11] = [
+    "raft/applied_index",
+    "raft/commit_index",
+    "raft/disk_full",
+    "raft/is_leader",
+    "raft/last_log_index",
+    "raft/leader_id",
+    "raft/learners",
+    "raft/node_id",
+    "raft/snapshot_index",
+    "raft/term",
+    "raft/voters",
+];
+/// Counters of masters that say what was reached.
+const REACHED: [&str; 7] = [
+    "master/leaderships_begun",
+    "master/leaderships_ended",
+    "master/slaves_nudged",
+    "master/slave_reregistrations",
+    "master/slave_reregistrations_recovered",
+    "master/launches_redelivered",
+    "master/kills_redelivered",
+];
+
+/// The counters of what was reached, by the names that histories use: commands as `command/<kind>`, the others as they are.
 fn covered(metrics: &BTreeMap<String, f64>) -> BTreeMap<String, u64> {
     let counted = metrics.iter().filter_map(|(name, count)| {
-        let name = match name.as_str() {
-            "raft/leaderships" => "election/leaderships",
-            name => name.strip_prefix("coverage/")?,
+        let reached = match name.strip_prefix("master/commands_applied/") {
+            Some(kind) => format!("command/{kind}"),
+            None if REACHED.contains(&name.as_str()) => name.clone(),
+            None if name.starts_with("raft/") && !GAUGES.contains(&name.as_str()) => name.clone(),
+            None => return None,
         };
         // Counts stay far below 2^53.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        Some((name.to_owned(), count.max(0.0) as u64))
+        Some((reached, count.max(0.0) as u64))
     });
     counted.collect()
 }
@@ -193,11 +220,12 @@ mod tests {
     fn only_counters_of_what_was_reached_are_coverage() {
         let metrics = [
             ("raft/term", 7.0),
-            ("raft/leaderships", 2.0),
-            ("coverage/log/truncation", 3.0),
+            ("raft/elections_won", 2.0),
+            ("master/commands_applied/kill_task", 3.0),
+            ("master/tasks_running", 9.0),
         ];
         let metrics = metrics.map(|(name, count)| (name.to_owned(), count)).into();
-        let expected = [("election/leaderships", 2), ("log/truncation", 3)];
+        let expected = [("raft/elections_won", 2), ("command/kill_task", 3)];
         let expected = expected.map(|(name, count)| (name.to_owned(), count)).into();
         assert_eq!(covered(&metrics), expected);
     }

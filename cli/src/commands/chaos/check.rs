@@ -5,11 +5,10 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use chaos::check::{self, Porcupine};
 use chaos::history::History;
 
 use super::Failure;
-use super::verdict::{Judgement, gravest};
+use super::verdict::{Judgement, PorcupineFlags, gravest};
 use crate::output::say;
 
 /// Flags of `chaos check`.
@@ -18,6 +17,9 @@ pub(super) struct Args {
     /// Histories (JSON lines) of earlier runs
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
+
+    #[command(flatten)]
+    porcupine: PorcupineFlags,
 }
 
 /// Judges each; the exit code is that of the gravest verdict.
@@ -28,7 +30,7 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Failure> {
     for (file, history) in args.files.iter().zip(&histories) {
         say(&format!("{}:", file.display()));
         let judgement = Judgement {
-            verdicts: check::all(history, &Porcupine::No),
+            verdicts: args.porcupine.judge(history, file),
             defects: Vec::new(),
         };
         judgement.print();

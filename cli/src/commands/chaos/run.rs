@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use chaos::check::{self, Conclusion, Porcupine};
+use chaos::check::Conclusion;
 use chaos::fault::FaultKind;
 use chaos::run::{Config, UsageError};
 use chaos::workload::Workload;
@@ -14,7 +14,7 @@ use seams::Seams;
 use tokio::sync::watch;
 
 use super::Failure;
-use super::verdict::Judgement;
+use super::verdict::{Judgement, PorcupineFlags};
 use crate::logging::{self, LogFlags};
 use crate::output::{complain, say};
 use crate::process::LOCAL_PID_VARIABLE;
@@ -95,6 +95,9 @@ pub(super) struct Args {
     hook: Option<PathBuf>,
 
     #[command(flatten)]
+    porcupine: PorcupineFlags,
+
+    #[command(flatten)]
     log: LogFlags,
 }
 
@@ -102,6 +105,7 @@ pub(super) struct Args {
 pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     logging::start(&args.log)?;
     let keep = args.keep;
+    let porcupine = args.porcupine.clone();
     let config = args.into_config()?;
     let bad = |error: UsageError| Failure::BadInput(error.to_string());
     config.validate().map_err(bad)?;
@@ -115,7 +119,7 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     let ended = runtime.block_on(run_until_stopped(config));
     runtime.shutdown_background();
     let outcome = ended?;
-    let mut verdicts = check::all(&outcome.history, &Porcupine::No);
+    let mut verdicts = porcupine.judge(&outcome.history, &history);
     verdicts.not_valid.extend(outcome.not_valid);
     let judgement = Judgement {
         verdicts,

@@ -1,11 +1,43 @@
 //! Verdicts as lines for people and programs, and the exit code that follows from them.
 
-use chaos::check::{Conclusion, Finding, Verdicts};
+use std::path::{Path, PathBuf};
+
+use chaos::check::{self, Conclusion, Finding, Porcupine, Verdicts, porcupine};
+use chaos::history::History;
 
 use crate::output::{say, table};
 
 /// Violations of one check that are printed; the report has more.
 const SHOWN_MAX: usize = 3;
+
+/// Whether an independent checker is asked too.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct PorcupineFlags {
+    /// Let Porcupine, an independent checker, judge the history too; needs Go, and builds it at the first time
+    #[arg(long = "porcupine")]
+    porcupine: bool,
+
+    /// Folder in which Porcupine is built and kept [default: a folder for temporary files]
+    #[arg(long = "porcupine_cache", value_name = "DIR", requires = "porcupine")]
+    porcupine_cache: Option<PathBuf>,
+}
+
+impl PorcupineFlags {
+    /// Judges a history, which `file` holds.
+    pub(super) fn judge(&self, history: &History, file: &Path) -> Verdicts {
+        let cache = self.porcupine_cache.clone();
+        let cache = cache.unwrap_or_else(|| std::env::temp_dir().join("mesoraft-porcupine"));
+        let asked = match self.porcupine {
+            false => Porcupine::No,
+            true => Porcupine::Yes {
+                history: file,
+                cache: &cache,
+                timeout: porcupine::TIMEOUT,
+            },
+        };
+        check::all(history, asked)
+    }
+}
 
 /// What one history amounts to, with what the harness saw itself.
 pub(super) struct Judgement {
