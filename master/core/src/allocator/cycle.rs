@@ -33,27 +33,22 @@ impl Allocator {
         candidates.retain(|&number| self.is_candidate(number));
         let mut random = SplitMix::new(seed);
         random.shuffle(&mut candidates);
-        let mut allocations = Vec::new();
+        let mut made = Made::default();
         if self.quotas.is_empty() {
-            self.allocate_among(&candidates, None, &mut allocations);
-            return allocations;
+            self.allocate_among(&candidates, None, &mut made);
+            return made.allocations;
         }
         let mut headroom = self.headroom_of_slots();
         if headroom.has_open_guarantees() {
-            self.allocate_among(&candidates, Some((&mut headroom, Stage::Guarantees)), &mut allocations);
+            self.allocate_among(&candidates, Some((&mut headroom, Stage::Guarantees)), &mut made);
             random.shuffle(&mut candidates);
         }
-        self.allocate_among(&candidates, Some((&mut headroom, Stage::Rest)), &mut allocations);
-        merged(allocations)
+        self.allocate_among(&candidates, Some((&mut headroom, Stage::Rest)), &mut made);
+        merged(made.allocations)
     }
 
     /// One stage of a run.
-    fn allocate_among(
-        &mut self,
-        candidates: &[u32],
-        mut quotas: Option<(&mut Headroom, Stage)>,
-        allocations: &mut Vec<Allocation>,
-    ) {
+    fn allocate_among(&mut self, candidates: &[u32], mut quotas: Option<(&mut Headroom, Stage)>, made: &mut Made) {
         for &number in candidates {
             let quotas = quotas.as_mut().map(|(headroom, stage)| (&mut **headroom, *stage));
             if let Some((headroom, Stage::Guarantees)) = &quotas
@@ -61,8 +56,12 @@ impl Allocator {
             {
                 return;
             }
-            for (slot, resources) in self.choose(number, quotas) {
-                allocations.extend(self.book_offer(number, slot, resources));
+            let mut shared_given = made.shared.remove(&number).unwrap_or_default();
+            for (slot, resources) in self.choose(number, quotas, &mut shared_given) {
+                made.allocations.extend(self.book_offer(number, slot, resources));
+            }
+            if !shared_given.is_empty() {
+                made.shared.insert(number, shared_given);
             }
         }
     }
@@ -80,7 +79,12 @@ impl Allocator {
     }
 
     /// Who gets what of one agent. The order of the clients is that at the start; takes from `available`, books nothing.
-    fn choose(&mut self, agent: u32, quotas: Option<(&mut Headroom, Stage)>) -> Vec<(u32, Resources)> {
+    fn choose(
+        &mut self,
+        agent: u32,
+        quotas: Option<(&mut Headroom, Stage)>,
+        shared_given: &mut Resources,
+    ) -> Vec<(u32, Resources)> {
         let Allocator {
             agents,
             tree,
@@ -105,7 +109,6 @@ impl Allocator {
         {
             return given;
         }
-        let mut shared_given = Resources::new();
         let mut was_everybody_asked = true;
         RoleTree::visit(tree, &mut |slot| {
             if agent.blocked.contains(slot) {
@@ -129,7 +132,7 @@ impl Allocator {
                 facts,
                 owner,
                 slot,
-                shared_given: &shared_given,
+                shared_given,
             };
             let offer = view.offer(&config.min_allocatable, meets_global, &config.visibility());
             let Some(offer) = offer else {
@@ -196,6 +199,14 @@ impl Allocator {
             }
         }
     }
+}
+
+/// What one run has offered so far.
+#[derive(Default)]
+struct Made {
+    allocations: Vec<Allocation>,
+    /// Shared volumes that were offered, by agent: once per run.
+    shared: BTreeMap<u32, Resources>,
 }
 
 /// What the operator's flags hide from frameworks.

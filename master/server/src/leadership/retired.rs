@@ -142,4 +142,34 @@ mod tests {
         assert!(answer.try_recv().is_err());
         assert_eq!(callers.deadline(), None);
     }
+
+    #[tokio::test]
+    async fn a_change_of_settings_is_answered_by_its_outcome_or_is_unknown() {
+        let answering: super::super::settings::Answering = |outcome| match outcome {
+            Outcome::QuotaUpdated { .. } => HttpResponse::new(200),
+            _ => HttpResponse::new(400),
+        };
+        let waiting = || {
+            let (reply, answer) = Reply::channel();
+            let id = ProposalId { term: 3, number: 8 };
+            let mut retired = Retired::default();
+            retired.take_in([(id, Pending::Answered(reply, answering))].into_iter(), Instant::now());
+            (retired, id, answer)
+        };
+        let (mut callers, id, answer) = waiting();
+        callers.applied(id, &Outcome::QuotaUpdated { roles: Vec::new() });
+        assert_eq!(status(answer), Some(200));
+
+        let (mut callers, id, answer) = waiting();
+        callers.applied(id, &Outcome::Rejected(master_core::Rejection::NoQuota("web".into())));
+        assert_eq!(status(answer), Some(400));
+
+        let (mut callers, id, answer) = waiting();
+        callers.completion(Completion::Failed(id, ProposeError::Unknown));
+        assert_eq!(status(answer), Some(503));
+
+        let (mut callers, id, answer) = waiting();
+        callers.completion(Completion::Failed(id, ProposeError::NotLeader { leader: Some(2) }));
+        assert_eq!(status(answer), None);
+    }
 }

@@ -264,15 +264,7 @@ fn revocable_and_refined_resources_need_their_capabilities() {
 
 #[test]
 fn a_shared_volume_is_offered_again_while_it_is_in_use() {
-    let mut volume = resources("disk(a):100").to_proto().remove(0);
-    volume.disk = Some(v1::resource::DiskInfo {
-        persistence: Some(v1::resource::disk_info::Persistence {
-            id: "v".into(),
-            principal: None,
-        }),
-        ..Default::default()
-    });
-    volume.shared = Some(v1::resource::SharedInfo::default());
+    let volume = shared_volume();
     let mut allocator = Allocator::new(AllocatorConfig::default());
     let mut total = Resources::from_proto(&[volume]).unwrap();
     total.add(&resources("cpus:4;mem:4096"));

@@ -24,6 +24,20 @@ fn amounts(units: &[(&str, i64)]) -> Amounts {
         .collect()
 }
 
+/// A shared volume of 100 MB, reserved for role `a`.
+fn shared_volume() -> v1::Resource {
+    let mut volume = resources("disk(a):100").to_proto().remove(0);
+    volume.disk = Some(v1::resource::DiskInfo {
+        persistence: Some(v1::resource::disk_info::Persistence {
+            id: "v".into(),
+            principal: None,
+        }),
+        ..Default::default()
+    });
+    volume.shared = Some(v1::resource::SharedInfo::default());
+    volume
+}
+
 fn framework_id(n: usize) -> FrameworkId {
     FrameworkId::from(format!("f{n:04}"))
 }

@@ -134,6 +134,31 @@ fn two_stages_make_one_offer_per_agent() {
 }
 
 #[test]
+fn a_shared_volume_is_offered_once_in_two_stages() {
+    let mut allocator = Allocator::new(AllocatorConfig::default());
+    for number in 0..2 {
+        let facts = FrameworkFacts {
+            shared_resources: true,
+            // Wants to be offered whatever there is, a volume alone too.
+            min_allocatable: [("a".to_owned(), MinAllocatable::default())].into(),
+            ..facts(&["a"])
+        };
+        allocator.add_framework(framework_id(number), facts, true);
+    }
+    let mut total = Resources::from_proto(&[shared_volume()]).unwrap();
+    total.add(&resources("cpus:4;mem:4096"));
+    allocator.add_agent(agent_id(0), agent_facts(), total, &[]);
+    allocator.set_quota("a", &amounts(&[("cpus", 4)]), &amounts(&[("cpus", 4)]));
+    // The first stage gives one of them all of it; the volume stays available to the second stage.
+    let offers = allocator.allocate(0, 1, None);
+    let with_volume = offers
+        .iter()
+        .filter(|offer| offer.resources.to_string().contains("<SHARED>"));
+    assert_eq!(with_volume.count(), 1, "{:?}", texts(&offers));
+    check(&mut allocator);
+}
+
+#[test]
 fn what_an_agent_that_is_not_offered_has_free_backs_no_guarantee() {
     let mut allocator = pair(&[&["batch"]]);
     allocator.set_quota("web", &amounts(&[("cpus", 4)]), &Amounts::new());
