@@ -35,7 +35,7 @@ impl PorcupineFlags {
                 timeout: porcupine::TIMEOUT,
             },
         };
-        check::all(history, asked)
+        check::all(history, &asked)
     }
 }
 
