@@ -455,6 +455,10 @@ impl HollowAgent {
             reason: reason.map(Into::into),
             ..status(&task.task.agent_id, state, Source::Executor, around)
         };
+        if around.observer.recorder.is_some() {
+            // Real agents report how their tasks came to be where they are.
+            task.task.statuses.push(status.clone());
+        }
         let update = status_update(&task.task.framework_id, status, state, around.now);
         task.updates.push_back(update);
         let is_first = task.updates.len() == 1;

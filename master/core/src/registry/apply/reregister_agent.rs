@@ -240,7 +240,11 @@ impl Registry {
 /// Operators are told of every state that the task went through since it was last heard of.
 fn tell_of_progress(known: &Task, task: &Task, changes: &mut Changes) {
     let mut statuses = task.statuses();
-    let latest = statuses.last().cloned().unwrap_or_default();
+    // An agent need not report how its task came to be where it is.
+    let latest = statuses.last().cloned().unwrap_or_else(|| {
+        let message = "Known from the report of its agent";
+        changes.status(task, task.state, Reason::AgentReregistered, message)
+    });
     statuses.retain(|status| !known.went_through(status.state()));
     if statuses.is_empty() && task.state != known.state {
         statuses.push(latest);

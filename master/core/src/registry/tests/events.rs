@@ -129,6 +129,36 @@ fn a_state_that_a_task_went_through_unseen_is_told_of_once() {
 }
 
 #[test]
+fn a_task_whose_agent_reports_a_new_state_without_its_history_is_told_of_by_name() {
+    let mut fixture = Fixture::new();
+    let framework = fixture.framework(&[PartitionAware]);
+    let agent = fixture.agent(0);
+    fixture.launch(&framework, &agent, "a");
+    let mut report = fixture.registry.task(&framework, &"a".into()).unwrap().to_proto();
+    report.state = TaskRunning as i32;
+    report.statuses.clear();
+    let returned = fixture.apply(ReregisterAgent {
+        agent_id: agent.clone(),
+        returns_from: ReturnsFrom::Admitted,
+        facts: None,
+        frameworks: Vec::new(),
+        tasks: vec![Encoded::new(&report)],
+        executors: Vec::new(),
+        executors_gone: Vec::new(),
+        resent: Vec::new(),
+        master_pid: MASTER_PID.into(),
+    });
+    assert_eq!(told(&returned), ["a TASK_RUNNING"]);
+    let Event::TaskUpdated { status, .. } = &returned.events[0] else {
+        panic!("{:?}", returned.events);
+    };
+    assert_eq!(
+        (status.state(), status.agent_id.as_ref()),
+        (TaskRunning, Some(&agent.to_proto()))
+    );
+}
+
+#[test]
 fn an_agent_is_told_of_when_it_comes_and_returns_but_not_when_it_is_out_of_reach_or_gone() {
     let mut fixture = Fixture::new();
     let framework = fixture.framework(&[PartitionAware]);
