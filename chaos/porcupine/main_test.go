@@ -92,7 +92,11 @@ func TestTasks(t *testing.T) {
 	running := onTask("report", "3", "null", "TASK_RUNNING")
 	expect(t, "task", "held", launch, running, updated("5", "TASK_RUNNING"), onTask("read_task", "6", "7", "TASK_RUNNING"))
 	expect(t, "task", "violated", launch, running, updated("5", "TASK_RUNNING"), onTask("read_task", "6", "7", "TASK_STAGING"))
-	expect(t, "task", "violated", launch, onTask("read_task", "6", "7", "TASK_RUNNING"))
+	received := "{`record`:`seen`,`at`:2,`observer`:`a`,`what`:{`sight`:`launch_received`,`framework`:`f`,`task`:`t`,`agent`:`a`}}"
+	expect(t, "task", "violated", launch, received, onTask("read_task", "6", "7", "TASK_RUNNING"))
+	// An agent that does not write may have reported it, but no task goes back.
+	expect(t, "task", "held", launch, onTask("read_task", "6", "7", "TASK_RUNNING"))
+	expect(t, "task", "violated", launch, onTask("read_task", "6", "7", "TASK_RUNNING"), onTask("read_task", "8", "9", "TASK_STARTING"))
 	// A report that may never have happened is no contradiction to a launch that was refused.
 	expect(t, "task", "held", launch, running, onTask("read_task", "6", "7", ""))
 	acknowledged := onTask("report", "3", "5", "TASK_FINISHED")

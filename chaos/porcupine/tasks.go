@@ -37,6 +37,8 @@ type taskInput struct {
 	unknown bool
 	// The framework or the agent of the task ended, or a master gave it up.
 	mayVanish bool
+	// The agent does not write: the task may have moved on before anything that was seen of it.
+	silent bool
 }
 
 func taskSteps(state taskState, asked taskInput) []taskState {
@@ -64,6 +66,9 @@ func taskSteps(state taskState, asked taskInput) []taskState {
 			return same
 		}
 	case "seen":
+		if asked.silent && isState && state.step != 0 && state.step < told.step {
+			return []taskState{told}
+		}
 		return allowed(!isState || state.step >= told.step)
 	}
 	switch {
@@ -71,6 +76,8 @@ func taskSteps(state taskState, asked taskInput) []taskState {
 		return allowed(state.step == 0 || state.step == ended || asked.mayVanish)
 	case !isState:
 		return allowed(state.step != 0)
+	case asked.silent && state.step != 0 && state.step < told.step:
+		return []taskState{told}
 	case told.end == "TASK_KILLED" && state.step != 0 && state.step != ended:
 		return []taskState{told}
 	default:
@@ -108,6 +115,7 @@ var taskModel = (&porcupine.NondeterministicModel{
 // What was done to each task, and what was seen of it.
 func tasks(h *history) map[string][]porcupine.Operation {
 	excuses := excusesOf(h)
+	movesAlone := silent(h)
 	type place struct{ agent, task string }
 	received := map[place]int64{}
 	for i := range h.sights {
@@ -126,6 +134,7 @@ func tasks(h *history) map[string][]porcupine.Operation {
 	add := func(key, client string, line int, called, returned int64, input taskInput) {
 		input.unknown = returned == never
 		input.mayVanish = excuses.mayVanish(key)
+		input.silent = movesAlone[key]
 		launched[key] = launched[key] || input.what == "launch"
 		observed[key] = observed[key] || input.what == "read" || input.what == "seen"
 		found[key] = append(found[key], porcupine.Operation{
@@ -163,6 +172,32 @@ func tasks(h *history) map[string][]porcupine.Operation {
 		// Of a task that was launched before the history began, or that nobody looked at, there is nothing to say.
 		if !launched[key] || !observed[key] {
 			delete(found, key)
+		}
+	}
+	return found
+}
+
+// Tasks on agents that do not write the history, as real ones do not.
+func silent(h *history) map[string]bool {
+	writes := map[string]bool{}
+	for i := range h.sights {
+		if h.sights[i].What.Sight == "launch_received" {
+			writes[h.sights[i].What.Agent] = true
+		}
+	}
+	for i := range h.calls {
+		if h.calls[i].Operation.Type == "report" {
+			writes[h.calls[i].Operation.Agent] = true
+		}
+	}
+	found := map[string]bool{}
+	for i := range h.calls {
+		asked := &h.calls[i].Operation
+		if asked.Type != "launch" || writes[asked.Agent] {
+			continue
+		}
+		for _, task := range asked.Tasks {
+			found[asked.Framework+"/"+task] = true
 		}
 	}
 	return found

@@ -86,6 +86,9 @@ fn stretches<'a>(facts: &Facts<'a>, findings: &mut Findings) -> Vec<Stretch<'a>>
                     continue;
                 };
                 findings.look();
+                if stream_subject(subject).is_some_and(|(framework, task)| framework.is_empty() || task.is_empty()) {
+                    findings.violated(format!("{event} at position {position} names no task"), [line]);
+                }
                 if *position <= stretch.to {
                     let last = stretch.events.last().map_or(stretch.begun, |(_, line, _)| *line);
                     let what = format!("{observer} got position {position} after {}", stretch.to);

@@ -162,6 +162,16 @@ pub(super) fn ended_frameworks<'a>(facts: &Facts<'a>) -> BTreeSet<&'a str> {
     ended
 }
 
+/// Agents whose own words are in the history. Real agents do not write: of those only what others saw is known.
+pub(super) fn agents_that_write<'a>(facts: &Facts<'a>) -> BTreeSet<&'a str> {
+    let saw = facts.sights().filter_map(|(_, _, sight)| match sight {
+        Sight::LaunchReceived { agent, .. } => Some(agent.as_str()),
+        _ => None,
+    });
+    saw.chain(reports(facts).into_iter().map(|report| report.agent))
+        .collect()
+}
+
 /// Agents that were told to stop or died with their tasks, and those whose name registered under a new id later.
 pub(super) fn ended_agents<'a>(facts: &Facts<'a>) -> BTreeSet<&'a str> {
     let mut ended = BTreeSet::new();

@@ -105,7 +105,7 @@ fn judge_stream(facts: &Facts<'_>, findings: &mut Findings) {
             state,
         } = sight
             && matches!(event.as_str(), "TASK_ADDED" | "TASK_UPDATED")
-            && let Some(task) = stream_subject(subject)
+            && let Some(task) = stream_subject(subject).filter(|(_, task)| !task.is_empty())
         {
             events.push((*position, line, task, state));
         }

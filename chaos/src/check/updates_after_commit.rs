@@ -9,10 +9,11 @@
 use std::collections::BTreeMap;
 
 use super::Rule;
-use super::facts::Facts;
-use super::tasks::{Class, TaskKey, Update, class, ended_frameworks, reads, reports, updates};
+use super::acknowledged_launches::launches;
+use super::facts::{At, Facts};
+use super::tasks::{Class, TaskKey, Update, agents_that_write, class, ended_frameworks, reads, reports, updates};
 use super::verdict::{Finding, Findings};
-use crate::history::Micros;
+use crate::history::{Call, Micros, Operation};
 
 pub(super) const RULE: Rule = Rule {
     name: "updates-after-commit",
@@ -27,11 +28,21 @@ fn judge(facts: &Facts<'_>) -> Finding {
         made.entry(report.uuid).or_insert(report.call.called);
     }
     let ended = ended_frameworks(facts);
+    let writers = agents_that_write(facts);
+    let launches = launches(facts);
+    // Whether every agent that the task was launched on would have written down that it made the update.
+    let is_written = |task: &TaskKey<'_>| {
+        let agent = |call: &At<'_, Call>| match &call.is.operation {
+            Operation::Launch { agent, .. } => writers.contains(agent.as_str()),
+            _ => false,
+        };
+        launches.get(task).is_some_and(|calls| calls.iter().all(agent))
+    };
     // Of each task the updates in order of time, each at least as far as those before.
     let mut frontier: BTreeMap<TaskKey<'_>, Vec<(Class, Update<'_>)>> = BTreeMap::new();
     for update in updates(facts).filter(|update| !update.uuid.is_empty()) {
         findings.look();
-        if made.get(update.uuid).is_none_or(|called| *called > update.at) && !made.is_empty() {
+        if made.get(update.uuid).is_none_or(|called| *called > update.at) && is_written(&update.task) {
             let (framework, task) = update.task;
             let what = format!(
                 "{} of task {task} of {framework} was seen before an agent made it",
@@ -78,7 +89,6 @@ fn judge(facts: &Facts<'_>) -> Finding {
 mod tests {
     use super::*;
     use crate::check::fixture::{Story, held, violated};
-    use crate::history::Operation;
 
     fn good() -> Story {
         let mut story = Story::default();
@@ -115,7 +125,10 @@ mod tests {
     #[test]
     fn an_update_that_no_agent_made_by_then_is_found() {
         let mut story = good();
+        // An agent that does not write, like a real one.
         story.saw("s", Story::updated("t", "TASK_FAILED", "u9"));
+        held(&story.judge(&RULE), 3);
+        story.launch("t", "o");
         assert_eq!(violated(&story.judge(&RULE)), [vec![5]]);
     }
 }

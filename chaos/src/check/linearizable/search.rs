@@ -19,7 +19,7 @@ pub(crate) trait Model {
     /// The states after `action` in `state`; none if it cannot happen there.
     fn step(&self, state: &Self::State, action: &Self::Action) -> Vec<Self::State>;
 
-    /// Whether `action` never changes a state. One that is possible now then has its instant now: that is never worse.
+    /// Whether `action` only looks. If it is possible now and changes nothing it has its instant now: that is never worse.
     fn is_read(&self, action: &Self::Action) -> bool;
 
     /// Whether every other action decides the state alone. One that need not happen is then worth trying only right

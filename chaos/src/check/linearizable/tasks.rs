@@ -5,7 +5,8 @@
 //! * a *launch* is its commit: an absent task is staging, or the launch was refused (its answer does not say which);
 //! * a *report* of an agent is the commit of its first sending that counts: the task is at least so far, and a task that
 //!   has ended stays as it is. It may be earlier than the report was made, but not than the agent had the task: an agent
-//!   tells masters the newest state along with older updates and when it registers. It is before the acknowledgement;
+//!   tells masters the newest state along with older updates and when it registers. It is before the acknowledgement.
+//!   A task on an agent that does not write the history (a real one) may have moved on before anything seen of it;
 //! * a *read* is when the leader has confirmed that it leads: the task is exactly so. A read of "lost out of sight" is
 //!   possible for any task that was launched, one of "killed" for any that has not ended (masters end tasks of frameworks
 //!   that were removed). A read of "no such task" is possible for an absent task and for one that ended; for one that
@@ -13,12 +14,14 @@
 //! * an *update* that a framework saw is some time before it was seen: the task is at least so far;
 //! * a *kill* changes nothing by itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 
 use super::super::Rule;
 use super::super::facts::Facts;
-use super::super::tasks::{Class, TaskKey, class, ended_agents, ended_frameworks, reads, reports, updates};
+use super::super::tasks::{
+    Class, TaskKey, agents_that_write, class, ended_agents, ended_frameworks, reads, reports, updates,
+};
 use super::super::verdict::{Finding, Findings};
 use super::search::{Model, Operation, Searched, search};
 use crate::history::{Micros, Operation as Asked, Sight};
@@ -53,6 +56,8 @@ enum Action<'a> {
 struct Task<'a> {
     /// It may be unknown at any time.
     may_vanish: bool,
+    /// Its agent does not write down what it reports: the task may have moved on before anything that was seen of it.
+    silent: bool,
     history: PhantomData<&'a ()>,
 }
 
@@ -85,15 +90,19 @@ impl<'a> Model for Task<'a> {
             (Action::Read(text), _) => match (state(text), now) {
                 (None, _) => keep(*now, *now != State::Absent),
                 (Some(killed @ State::Ended("TASK_KILLED")), State::Step(_)) => vec![killed],
+                (Some(read), State::Step(_)) if self.silent && read > *now => vec![read],
                 (Some(read), _) => keep(*now, read == *now),
             },
+            (Action::AtLeast(text), State::Step(_)) if self.silent && !reaches(*now, text) => {
+                state(text).into_iter().collect()
+            }
             (Action::AtLeast(text), _) => keep(*now, reaches(*now, text)),
         }
     }
 
     fn is_read(&self, action: &Action<'a>) -> bool {
-        // A read of "killed" may say that the task was just ended.
-        matches!(action, Action::Read(text) if *text != "TASK_KILLED") || matches!(action, Action::AtLeast(_))
+        // Some say that the task just moved on; but where they change nothing now, waiting would gain nothing.
+        matches!(action, Action::Read(_) | Action::AtLeast(_))
     }
 
     fn overwrites(&self) -> bool {
@@ -121,6 +130,7 @@ fn judge(facts: &Facts<'_>) -> Finding {
     let dead = ended_agents(facts);
     let mut may_vanish: BTreeMap<TaskKey<'_>, bool> = BTreeMap::new();
     let mut tasks: BTreeMap<TaskKey<'_>, Vec<Operation<Action<'_>>>> = BTreeMap::new();
+    let silent = silent(facts);
     collect(facts, &mut tasks, |task, agent| {
         *may_vanish.entry(task).or_default() |= ended.contains(task.0) || dead.contains(agent);
     });
@@ -136,6 +146,7 @@ fn judge(facts: &Facts<'_>) -> Finding {
         findings.look();
         let model = Task {
             may_vanish: may_vanish.get(&key).copied().unwrap_or_default(),
+            silent: silent.contains(&key),
             history: PhantomData,
         };
         let (framework, task) = key;
@@ -231,6 +242,25 @@ fn collect<'a>(
     tasks.retain(|_, operations| operations.iter().any(|it| matches!(it.action, Action::Launch)));
 }
 
+/// Tasks on agents that do not write.
+fn silent<'a>(facts: &Facts<'a>) -> BTreeSet<TaskKey<'a>> {
+    let writers = agents_that_write(facts);
+    let mut silent = BTreeSet::new();
+    for call in &facts.calls {
+        if let Asked::Launch {
+            framework,
+            agent,
+            tasks,
+            ..
+        } = &call.is.operation
+            && !writers.contains(agent.as_str())
+        {
+            silent.extend(tasks.iter().map(|task| (framework.as_str(), task.as_str())));
+        }
+    }
+    silent
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -319,6 +349,18 @@ mod tests {
     fn a_state_that_no_agent_reported_is_found() {
         let mut story = launched();
         story.read_task("t", "TASK_RUNNING");
+        assert_eq!(violated(&story.judge(&RULE)).len(), 1);
+    }
+
+    #[test]
+    fn a_task_of_an_agent_that_does_not_write_only_moves_forward() {
+        let mut story = Story::default();
+        let launch = story.launch("t", "o");
+        story.ok(launch, "");
+        story.saw("s", Story::updated("t", "TASK_STARTING", "u"));
+        story.read_task("t", "TASK_RUNNING");
+        held(&story.judge(&RULE), 1);
+        story.read_task("t", "TASK_STARTING");
         assert_eq!(violated(&story.judge(&RULE)).len(), 1);
     }
 
