@@ -165,7 +165,7 @@ func tasks(h *history) map[string][]porcupine.Operation {
 		seen := &h.sights[i]
 		if seen.What.Sight == "updated" && seen.What.UUID != "" {
 			key := seen.What.Framework + "/" + seen.What.Task
-			add(key, seen.Observer, seen.number, 0, seen.At, taskInput{what: "seen", state: seen.What.State})
+			add(key, seen.Observer, seen.number, seen.At, seen.At, taskInput{what: "seen", state: seen.What.State})
 		}
 	}
 	for key := range found {

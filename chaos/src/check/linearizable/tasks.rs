@@ -11,7 +11,7 @@
 //!   possible for any task that was launched, one of "killed" for any that has not ended (masters end tasks of frameworks
 //!   that were removed). A read of "no such task" is possible for an absent task and for one that ended; for one that
 //!   may have vanished with its framework or agent always;
-//! * an *update* that a framework saw is some time before it was seen: the task is at least so far;
+//! * an *update* that a framework saw is when it was seen: the task, which never goes back, is at least so far;
 //! * a *kill* changes nothing by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
