@@ -4,6 +4,7 @@
 //! to work when they do not compile.
 
 mod bench;
+mod chaos;
 mod clients;
 mod packages;
 mod shell;
@@ -24,6 +25,9 @@ usage: cargo xtask <verb>
   clients         set up the framework clients (a Python environment under target/clients) and print where they are
   bench [NAME]    run the benchmarks (or one of them) with release binaries and print their tables, with all goals at
                   the end; --quick runs them small and short
+  chaos [--minutes M] [ARGUMENTS]
+                  clusters of real processes under faults, with 3 and with 5 masters in turn, for M minutes (60); further
+                  arguments go to `mesoraft chaos run`; histories are left under target/chaos
   help            this text
 ";
 
@@ -55,6 +59,7 @@ fn run(arguments: &[String]) -> Result<bool> {
             Ok(true)
         }
         "bench" => bench::bench(rest),
+        "chaos" => chaos::chaos(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
             Ok(true)

@@ -1,6 +1,7 @@
 //! Everything a fault may lay hands on.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use client::{Encoding, MasterList, Operator};
@@ -65,6 +66,8 @@ pub(crate) struct Arena {
     pub(crate) framework_kills: FrameworkKills,
     /// Where clients find the masters.
     pub(crate) masters: MasterList,
+    /// How many were picked to be killed.
+    victims: AtomicU64,
     /// Asks masters themselves, past their proxies.
     direct: Operator,
 }
@@ -90,6 +93,7 @@ impl Arena {
             disks,
             recorder,
             framework_kills: FrameworkKills::default(),
+            victims: AtomicU64::new(0),
         })
     }
 
@@ -127,9 +131,19 @@ impl Arena {
         leaders.max_by_key(|(_, status)| status.term).map(|(master, _)| master)
     }
 
+    /// A running member to kill: every second time the leader, if there is one.
+    pub(crate) async fn pick_victim(&self, dice: &mut Dice) -> Option<(&Master, bool)> {
+        let aims_at_leader = self.victims.fetch_add(1, Ordering::Relaxed).is_multiple_of(2);
+        self.pick(aims_at_leader, dice).await
+    }
+
     /// A running member: half of the times the leader, if there is one. The flag says whether it leads.
     pub(crate) async fn pick_master(&self, dice: &mut Dice) -> Option<(&Master, bool)> {
         let aims_at_leader = dice.coin();
+        self.pick(aims_at_leader, dice).await
+    }
+
+    async fn pick(&self, aims_at_leader: bool, dice: &mut Dice) -> Option<(&Master, bool)> {
         let leader = self.leader().await;
         if let (true, Some(leader)) = (aims_at_leader, leader) {
             return Some((leader, true));

@@ -274,7 +274,7 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         failure = master.failed() => {
-            output::complain(&format!("mesoraft master: {failure}"));
+            output::complain(&format!("mesoraft master: the replicated log cannot go on: {failure}"));
             Ok(ExitCode::FAILURE)
         }
     }

@@ -13,7 +13,7 @@ const DARKNESS_MAX: Duration = Duration::from_millis(1500);
 /// `kill -9` of one master.
 pub(super) async fn kill(arena: &Arc<Arena>, mut dice: Dice) -> Result<Begun, FaultError> {
     let (master, leads) = arena
-        .pick_master(&mut dice)
+        .pick_victim(&mut dice)
         .await
         .ok_or_else(|| not_now("no master runs"))?;
     let place = master.place;
