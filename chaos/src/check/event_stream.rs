@@ -56,8 +56,8 @@ fn stretches<'a>(facts: &Facts<'a>, findings: &mut Findings) -> Vec<Stretch<'a>>
                 tasks,
             } => {
                 findings.look();
-                if let Some(stretch) = open.get(observer).filter(|_| *resumed) {
-                    if stretch.to != *position {
+                if let Some(stretch) = open.get_mut(observer).filter(|_| *resumed) {
+                    if *position < stretch.to {
                         let last = stretch.events.last().map_or(stretch.begun, |(_, line, _)| *line);
                         let what = format!(
                             "{observer} had seen up to {} and was resumed after {position}",
@@ -65,6 +65,9 @@ fn stretches<'a>(facts: &Facts<'a>, findings: &mut Findings) -> Vec<Stretch<'a>>
                         );
                         findings.violated(what, [last, line]);
                     }
+                    // Further on when the last it had was a heartbeat, which is not written down: whether an event lay
+                    // in between is seen by comparing with the others.
+                    stretch.to = stretch.to.max(*position);
                     continue;
                 }
                 let fresh = Stretch {
@@ -318,11 +321,16 @@ mod tests {
         let mut story = good();
         event("o", 6, "TASK_RUNNING", &mut story);
         assert_eq!(violated(&story.judge(&RULE)), [vec![6, 7]]);
-        for position in [5, 7] {
-            let mut story = good();
-            begun("o", position, true, &[], &mut story);
-            assert_eq!(violated(&story.judge(&RULE)), [vec![6, 7]]);
-        }
+        let mut back = good();
+        begun("o", 5, true, &[], &mut back);
+        assert_eq!(violated(&back.judge(&RULE)), [vec![6, 7]]);
+        // Behind a heartbeat, unless somebody saw an event before it.
+        let mut ahead = good();
+        begun("o", 8, true, &[], &mut ahead);
+        held(&ahead.judge(&RULE), 6);
+        begun("p", 6, false, &[("f/t", "TASK_RUNNING")], &mut ahead);
+        event("p", 7, "TASK_KILLING", &mut ahead);
+        assert_eq!(violated(&ahead.judge(&RULE)), [vec![2, 9]]);
     }
 
     #[test]
