@@ -12,6 +12,8 @@ pub(crate) const STATUS_UPDATE: &str = "mesos.internal.StatusUpdateMessage";
 pub(crate) const EXITED_EXECUTOR: &str = "mesos.internal.ExitedExecutorMessage";
 /// Agent to master or driver: a message of an executor to its framework.
 pub(crate) const EXECUTOR_TO_FRAMEWORK: &str = "mesos.internal.ExecutorToFrameworkMessage";
+/// Agent to master: what came of an operation.
+pub(crate) const OPERATION_STATUS: &str = "mesos.internal.UpdateOperationStatusMessage";
 /// Agent to pinger.
 pub(crate) const PONG: &str = "mesos.internal.PongSlaveMessage";
 
@@ -43,6 +45,10 @@ pub(crate) mod from_master {
     pub(crate) const FRAMEWORK_TO_EXECUTOR: &str = "mesos.internal.FrameworkToExecutorMessage";
     /// The whole list of reservations and volumes.
     pub(crate) const CHECKPOINT_RESOURCES: &str = "mesos.internal.CheckpointResourcesMessage";
+    /// Reserve, unreserve, create or destroy volumes.
+    pub(crate) const APPLY_OPERATION: &str = "mesos.internal.ApplyOperationMessage";
+    /// It is known what came of an operation.
+    pub(crate) const ACKNOWLEDGE_OPERATION: &str = "mesos.internal.AcknowledgeOperationStatusMessage";
     /// Drain the agent.
     pub(crate) const DRAIN: &str = "mesos.internal.DrainSlaveMessage";
 }

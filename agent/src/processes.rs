@@ -74,6 +74,23 @@ pub(crate) fn start(order: &StartProcess, program: &[OsString], changed: &mpsc::
     Ok(())
 }
 
+/// Removes a volume's directory. It has left its place when this returns; what was in it goes in the background.
+pub(crate) fn remove_volume(path: &Path, aside: PathBuf) {
+    match std::fs::rename(path, &aside) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
+        Err(error) => {
+            tracing::error!(%error, path = %path.display(), "cannot remove a volume");
+            return;
+        }
+    }
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = std::fs::remove_dir_all(&aside) {
+            tracing::warn!(%error, path = %aside.display(), "cannot remove what was in a volume");
+        }
+    });
+}
+
 fn chain(error: StoreError) -> String {
     match std::error::Error::source(&error) {
         Some(source) => format!("{error}: {source}"),

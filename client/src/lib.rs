@@ -32,4 +32,5 @@ pub use leader::{LeaderChanges, LeaderFinder};
 pub use masters::{MasterList, MasterListError};
 pub use operator::{Operator, OperatorError};
 pub use outcome::CallOutcome;
+pub use scheduler::operations;
 pub use scheduler::{Notice, Notices, Scheduler, SchedulerConfig, SchedulerConfigError};

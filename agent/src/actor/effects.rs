@@ -11,7 +11,7 @@ use crate::AgentError;
 use crate::book::Effect;
 use crate::processes;
 use crate::store::layout::SANDBOX_LEVELS;
-use crate::store::remove_with_empty_parents;
+use crate::store::{create_directories, remove_with_empty_parents};
 use crate::supervisor::spec::ProcessStatus;
 
 /// Events that may wait for a subscribed executor; one that is further behind is cut off and subscribes again.
@@ -71,6 +71,14 @@ impl Actor {
             Effect::CloseExecutor { container_id } => {
                 self.streams.remove(&container_id);
             }
+            Effect::CreateVolume { path } => {
+                if let Err(error) = create_directories(&path) {
+                    // Tried again when a task needs it, which then fails with the reason.
+                    let error: &dyn std::error::Error = &error;
+                    tracing::error!(error, path = %path.display(), "cannot create a volume");
+                }
+            }
+            Effect::RemoveVolume { path, aside } => processes::remove_volume(&path, aside),
             Effect::RemoveSandbox { path } => {
                 tokio::task::spawn_blocking(move || {
                     if let Err(error) = remove_with_empty_parents(&path, SANDBOX_LEVELS) {

@@ -7,10 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use libprocess::Message;
 use proto::internal::{
-    CheckpointResourcesMessage, DrainSlaveMessage, FrameworkToExecutorMessage, KillTaskMessage, MasterSlaveConnection,
-    PingSlaveMessage, RunTaskGroupMessage, RunTaskMessage, ShutdownExecutorMessage, ShutdownFrameworkMessage,
-    ShutdownMessage, SlaveRegisteredMessage, SlaveReregisteredMessage, StatusUpdateAcknowledgementMessage,
-    UpdateFrameworkMessage,
+    AcknowledgeOperationStatusMessage, ApplyOperationMessage, CheckpointResourcesMessage, DrainSlaveMessage,
+    FrameworkToExecutorMessage, KillTaskMessage, MasterSlaveConnection, PingSlaveMessage, RunTaskGroupMessage,
+    RunTaskMessage, ShutdownExecutorMessage, ShutdownFrameworkMessage, ShutdownMessage, SlaveRegisteredMessage,
+    SlaveReregisteredMessage, StatusUpdateAcknowledgementMessage, UpdateFrameworkMessage,
 };
 use proto::json::JsonMessage;
 use tokio::time::Instant;
@@ -52,6 +52,16 @@ impl Actor {
             from_master::CHECKPOINT_RESOURCES => {
                 if let Some(list) = decode::<CheckpointResourcesMessage>(&message) {
                     self.book.set_checkpointed_resources(list.resources);
+                }
+            }
+            from_master::APPLY_OPERATION => {
+                if let Some(apply) = decode::<ApplyOperationMessage>(&message) {
+                    self.book.apply_operation(apply);
+                }
+            }
+            from_master::ACKNOWLEDGE_OPERATION => {
+                if let Some(acknowledgement) = decode::<AcknowledgeOperationStatusMessage>(&message) {
+                    self.book.acknowledge_operation(&acknowledgement);
                 }
             }
             from_master::DRAIN => {

@@ -2,6 +2,7 @@
 //!
 //! Where an unmodified agent would abort on a malformed launch, this one refuses it with a status.
 
+use master_core::resources::upgrade_resource;
 use proto::internal::{ResourceVersionUuid, RunTaskGroupMessage, RunTaskMessage};
 use proto::v1::executor_info::Type as ExecutorType;
 use proto::v1::task_status::Reason;
@@ -81,7 +82,10 @@ impl Book {
         });
     }
 
-    fn launch(&mut self, launch: Launch) {
+    fn launch(&mut self, mut launch: Launch) {
+        let own = launch.executor.resources.iter_mut();
+        own.chain(launch.tasks.iter_mut().flat_map(|task| &mut task.resources))
+            .for_each(upgrade_resource);
         let framework_id = launch
             .framework
             .id

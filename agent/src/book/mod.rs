@@ -9,6 +9,7 @@ mod garbage;
 mod kill;
 mod launch;
 mod model;
+mod operations;
 mod process;
 mod process_spec;
 mod records;
@@ -56,6 +57,7 @@ pub(crate) struct Book {
     info: AgentInfo,
     /// Reservations and volumes made by operations.
     checkpointed_resources: Vec<Resource>,
+    operations: operations::Operations,
     /// Changes with the resources; launches made for another version are refused.
     resource_version: Bytes,
     drain: Option<DrainConfig>,
@@ -96,6 +98,7 @@ impl Book {
             pid,
             info,
             checkpointed_resources: Vec::new(),
+            operations: operations::Operations::default(),
             resource_version,
             drain: None,
             is_connected: false,
@@ -144,6 +147,7 @@ impl Book {
             };
             match timer {
                 Timer::Retry(framework, task) => self.retry(&framework, &task, now),
+                Timer::Operations => self.operations_due(),
                 Timer::Registration(framework, container) => self.registration_timed_out(&framework, &container),
                 Timer::Shutdown(framework, container) => self.shutdown_timed_out(&framework, &container),
             }

@@ -267,6 +267,18 @@ pub(crate) enum Effect {
         /// Container id of the run.
         container_id: String,
     },
+    /// Create the directory of a persistent volume.
+    CreateVolume {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// Remove the directory of a volume that was destroyed, with everything in it.
+    RemoveVolume {
+        /// Its path.
+        path: PathBuf,
+        /// Where it is moved first, so that a new volume of the same name is empty.
+        aside: PathBuf,
+    },
     /// Remove the directory of a sandbox nobody needs any more.
     RemoveSandbox {
         /// Its path.
@@ -279,6 +291,8 @@ pub(crate) enum Effect {
 pub(crate) enum Timer {
     /// The oldest update of a task may be due: framework, task.
     Retry(String, String),
+    /// Masters may not have acknowledged what came of operations.
+    Operations,
     /// A custom executor may have failed to subscribe in time: framework, container.
     Registration(String, String),
     /// A custom executor may have failed to end in time: framework, container.

@@ -12,6 +12,9 @@ impl Book {
             info: Some(self.info.clone()),
             checkpointed_resources: self.checkpointed_resources.clone(),
             drain: self.drain,
+            operations: self.operations.pending.values().cloned().collect(),
+            seen_operations: self.operations.seen.iter().cloned().collect(),
+            destroyed_volumes: self.operations.destroyed.iter().cloned().collect(),
         };
         self.changes.write(self.layout.agent(), record::encode(&record));
     }

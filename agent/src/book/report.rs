@@ -118,6 +118,7 @@ impl Book {
         };
         self.tell_master(messages::UPDATE_AGENT, &message);
         self.resend_updates();
+        self.resend_operations();
     }
 
     /// No master is known any more: updates wait.
@@ -202,12 +203,6 @@ impl Book {
             }
             None => self.tell_master(messages::EXECUTOR_TO_FRAMEWORK, &message),
         }
-    }
-
-    /// The master's whole list of reservations and volumes.
-    pub(crate) fn set_checkpointed_resources(&mut self, resources: Vec<Resource>) {
-        self.checkpointed_resources = resources;
-        self.save_agent();
     }
 }
 

@@ -16,6 +16,7 @@ impl Book {
             self.checkpointed_resources = agent.checkpointed_resources;
             self.drain = agent.drain;
             self.info.id = agent.info.and_then(|info| info.id);
+            self.restore_operations(agent.operations, agent.seen_operations, agent.destroyed_volumes);
         }
         for framework in recovered.frameworks {
             self.restore_framework(framework);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
-use proto::internal::StatusUpdate;
+use proto::internal::{StatusUpdate, UpdateOperationStatusMessage};
 use proto::v1::{AgentInfo, DrainConfig, ExecutorInfo, FrameworkInfo, Resource, Task, TaskInfo};
 
 use super::StoreError;
@@ -24,6 +24,15 @@ pub(crate) struct AgentRecord {
     /// The agent is being drained.
     #[prost(message, optional, tag = "3")]
     pub(crate) drain: Option<DrainConfig>,
+    /// What came of operations, until a master has acknowledged it.
+    #[prost(message, repeated, tag = "4")]
+    pub(crate) operations: Vec<UpdateOperationStatusMessage>,
+    /// Uuids of the operations seen last, oldest first: masters may send one again.
+    #[prost(bytes = "bytes", repeated, tag = "5")]
+    pub(crate) seen_operations: Vec<Bytes>,
+    /// Directories of volumes that were destroyed and may still be there.
+    #[prost(string, repeated, tag = "6")]
+    pub(crate) destroyed_volumes: Vec<String>,
 }
 
 /// A framework with something on this agent.

@@ -126,6 +126,10 @@ fn prepare_sandbox(spec: &ProcessSpec, identity: Option<&Identity>) -> Result<()
         }
     }
     for (name, target) in &spec.links {
+        if let Some(identity) = identity {
+            std::os::unix::fs::chown(target, Some(identity.uid), Some(identity.gid))
+                .map_err(|error| format!("cannot give {} to uid {}: {error}", target.display(), identity.uid))?;
+        }
         std::os::unix::fs::symlink(target, sandbox.join(name))
             .map_err(|error| format!("cannot link '{name}' to {}: {error}", target.display()))?;
     }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message;
 use proto::internal::{
-    KillTaskMessage, PingSlaveMessage, PongSlaveMessage, RegisterSlaveMessage, ReregisterSlaveMessage,
+    AcknowledgeOperationStatusMessage, ApplyOperationMessage, KillTaskMessage, PingSlaveMessage, PongSlaveMessage, RegisterSlaveMessage, ReregisterSlaveMessage,
     RunTaskGroupMessage, RunTaskMessage, ShutdownExecutorMessage, ShutdownFrameworkMessage, SlaveRegisteredMessage,
     SlaveReregisteredMessage, StatusUpdate, StatusUpdateAcknowledgementMessage, StatusUpdateMessage,
-    UpdateFrameworkMessage, UpdateSlaveMessage, update_slave_message,
+    UpdateFrameworkMessage, UpdateOperationStatusMessage, UpdateSlaveMessage, update_slave_message,
 };
 use proto::v1::agent_info::capability::Type as Capability;
 use proto::v1::task_status::{Reason, Source};
@@ -20,6 +20,7 @@ use proto::v1::{
 use super::counts::{Counts, add, subtract};
 use super::life::{self, Life};
 use super::observe::{Observed, Observer};
+use super::operations::Operations;
 use crate::history::Recorder;
 
 /// Version hollow agents give themselves.
@@ -82,6 +83,7 @@ pub(super) struct HollowAgent {
     /// Tasks that began to run since they were last taken out, with their lives if they have one of their own.
     pub(super) began: Vec<(TaskKey, Option<Life>)>,
     observed: Observed,
+    operations: Operations,
 }
 
 fn capabilities() -> Vec<agent_info::Capability> {
@@ -105,6 +107,7 @@ impl HollowAgent {
             frameworks: BTreeMap::new(),
             began: Vec::new(),
             observed: Observed::default(),
+            operations: Operations::default(),
         }
     }
 
@@ -142,7 +145,7 @@ impl HollowAgent {
             let message = RegisterSlaveMessage {
                 slave: self.info.clone(),
                 version: Some(VERSION.to_owned()),
-                checkpointed_resources: Vec::new(),
+                checkpointed_resources: self.operations.checkpointed.clone(),
                 agent_capabilities: capabilities(),
                 resource_version_uuid,
                 deduplicates_launches: Some(true),
@@ -157,6 +160,7 @@ impl HollowAgent {
             agent_capabilities: capabilities(),
             resource_version_uuid,
             deduplicates_launches: Some(true),
+            checkpointed_resources: self.operations.checkpointed.clone(),
             ..ReregisterSlaveMessage::default()
         };
         to_master("mesos.internal.ReregisterSlaveMessage", &message)
@@ -211,6 +215,16 @@ impl HollowAgent {
                 Vec::new()
             }
             "ShutdownExecutorMessage" => self.shut_executor_down(&ShutdownExecutorMessage::decode(body)?, around),
+            "ApplyOperationMessage" => {
+                let message = ApplyOperationMessage::decode(body)?;
+                let status = self.operations.apply(&self.info, &message, (around.uuid)());
+                status.iter().map(operation_status).collect()
+            }
+            "AcknowledgeOperationStatusMessage" => {
+                self.operations
+                    .acknowledged(&AcknowledgeOperationStatusMessage::decode(body)?);
+                Vec::new()
+            }
             "UpdateFrameworkMessage" => {
                 let id = UpdateFrameworkMessage::decode(body)?.framework_id;
                 if self.frameworks.contains_key(id.value.as_str()) {
@@ -254,6 +268,7 @@ impl HollowAgent {
         }
         let mut out: Vec<_> = self.update_slave().into_iter().collect();
         out.extend(self.unacknowledged(around));
+        out.extend(self.operations.unacknowledged().map(operation_status));
         out
     }
 
@@ -567,6 +582,10 @@ fn status_update(framework_id: &FrameworkId, status: TaskStatus, latest: TaskSta
         latest_state: Some(latest.into()),
         status,
     }
+}
+
+fn operation_status(update: &UpdateOperationStatusMessage) -> Outgoing {
+    to_master("mesos.internal.UpdateOperationStatusMessage", update)
 }
 
 fn to_master(name: &'static str, message: &impl Message) -> Outgoing {

@@ -14,6 +14,7 @@ mod control;
 mod counts;
 mod life;
 mod observe;
+mod operations;
 mod shard;
 #[cfg(test)]
 mod tests;

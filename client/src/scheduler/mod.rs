@@ -10,6 +10,7 @@
 //! the old leader.
 
 mod calls;
+pub mod operations;
 mod subscription;
 #[cfg(test)]
 mod tests;

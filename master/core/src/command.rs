@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use proto::internal::{CheckpointResourcesMessage, StatusUpdate};
+use proto::internal::{CheckpointResourcesMessage, StatusUpdate, UpdateOperationStatusMessage};
+use proto::v1::offer;
 use proto::v1::task_status::Reason;
 use proto::v1::{AgentInfo, ExecutorInfo, FrameworkInfo, KillPolicy, MasterInfo, Task, TaskInfo, TaskState};
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,9 @@ pub enum CommandKind {
     SetQuota(SetQuota),
     RemoveQuota(RemoveQuota),
     UpdateWeights(UpdateWeights),
+    ApplyOperation(ApplyOperation),
+    UpdateOperationStatus(UpdateOperationStatus),
+    AcknowledgeOperationStatus(AcknowledgeOperationStatus),
 }
 
 /// The first command of a term: this node leads now. The very first one also names the cluster.
@@ -333,6 +337,39 @@ pub struct UpdateWeights {
     pub weights: Vec<Weight>,
 }
 
+/// An agent's resources are reserved, unreserved, made volumes or the reverse: by a framework's ACCEPT, or by an operator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ApplyOperation {
+    /// Whose resources.
+    pub agent_id: AgentId,
+    /// Who asked; `None`: an operator.
+    pub framework_id: Option<FrameworkId>,
+    /// RESERVE, UNRESERVE, CREATE or DESTROY, without allocation roles; with the framework's operation id if it chose one.
+    pub operation: Encoded<offer::Operation>,
+    /// Names the operation between masters and agent; chosen by the leader.
+    pub uuid: UuidBytes,
+}
+
+/// An agent reports what came of an operation (`UpdateOperationStatusMessage`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UpdateOperationStatus {
+    /// Agent that sent it.
+    pub agent_id: AgentId,
+    /// As it came.
+    pub update: Encoded<UpdateOperationStatusMessage>,
+}
+
+/// A framework acknowledged the status of an operation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AcknowledgeOperationStatus {
+    /// Whose operation.
+    pub framework_id: FrameworkId,
+    /// Agent named in the acknowledgement.
+    pub agent_id: AgentId,
+    /// Uuid of the acknowledged status.
+    pub status_uuid: UuidBytes,
+}
+
 /// A log record that is not a command of this version. The node must stop: it would apply something else than others.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum DecodeError {
@@ -437,7 +474,7 @@ macro_rules! into_kind {
 into_kind! {
     AnnounceLeader SubscribeFramework UpdateFramework RemoveFramework AdmitAgent ReregisterAgent MarkAgentUnreachable
     RemoveAgent MarkAgentGone UpdateAgent LaunchTasks UpdateTaskStatus LoseTasks AcknowledgeStatus KillTask RemoveExecutor
-    UpdateQuota SetQuota RemoveQuota UpdateWeights
+    UpdateQuota SetQuota RemoveQuota UpdateWeights ApplyOperation UpdateOperationStatus AcknowledgeOperationStatus
 }
 
 #[cfg(test)]

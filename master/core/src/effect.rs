@@ -6,12 +6,12 @@
 use std::sync::Arc;
 
 use proto::internal::StatusUpdate;
-use proto::v1::{ExecutorInfo, KillPolicy};
+use proto::v1::{ExecutorInfo, KillPolicy, OperationStatus};
 
 use crate::command::UuidBytes;
 use crate::encoded::Encoded;
 use crate::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
-use crate::registry::Task;
+use crate::registry::{Operation, Task};
 use crate::resources::Resources;
 
 /// One thing to do.
@@ -57,6 +57,22 @@ pub enum Effect {
     },
     /// The agent's total or used resources changed other than by a launch or recovery (for the allocator).
     AgentTotalChanged { agent_id: AgentId },
+    /// ApplyOperationMessage. The agent may get it twice.
+    SendOperation { operation: Arc<Operation> },
+    /// CheckpointResourcesMessage with the whole list as it is now, to an agent that does not understand operations, or
+    /// that could not carry one out.
+    CheckpointResources { agent_id: AgentId },
+    /// UPDATE_OPERATION_STATUS to a connected framework. Without `uuid` nobody acknowledges it.
+    ForwardOperationStatus {
+        framework_id: FrameworkId,
+        status: Box<OperationStatus>,
+    },
+    /// AcknowledgeOperationStatusMessage.
+    AcknowledgeOperation {
+        agent_id: AgentId,
+        status_uuid: UuidBytes,
+        operation_uuid: UuidBytes,
+    },
 }
 
 /// Tasks for an agent: one task, or one whole group.

@@ -1,8 +1,10 @@
 //! Registries for tests, built by the same commands as real ones. Every step checks every invariant.
 
-use proto::internal::{CheckpointResourcesMessage, StatusUpdate};
+use proto::internal::{CheckpointResourcesMessage, StatusUpdate, UpdateOperationStatusMessage};
+use proto::v1::OperationState;
 use proto::v1::framework_info::Capability;
 use proto::v1::framework_info::capability::Type;
+use proto::v1::offer::{Operation, operation};
 use proto::v1::resource::AllocationInfo;
 use proto::v1::task_status::Source;
 use proto::v1::{
@@ -266,5 +268,112 @@ pub fn status(
     UpdateTaskStatus {
         agent_id: agent_id.clone(),
         update: Encoded::new(&update),
+    }
+}
+
+/// Facts of an agent that understands operations and reports what came of them.
+pub fn understanding(number: u16) -> AgentFacts {
+    use proto::v1::agent_info::capability::Type;
+    let mut capabilities = vec![
+        Type::MultiRole as i32,
+        Type::HierarchicalRole as i32,
+        Type::ReservationRefinement as i32,
+        Type::ResourceProvider as i32,
+        Type::AgentOperationFeedback as i32,
+    ];
+    capabilities.sort_unstable();
+    AgentFacts {
+        capabilities,
+        ..agent_facts(number)
+    }
+}
+
+/// A dynamically reserved amount.
+pub fn dynamic(name: &str, value: f64, role: &str) -> Resource {
+    use proto::v1::resource::{ReservationInfo, reservation_info};
+    Resource {
+        reservations: vec![ReservationInfo {
+            role: Some(role.to_owned()),
+            r#type: Some(reservation_info::Type::Dynamic.into()),
+            ..ReservationInfo::default()
+        }],
+        ..scalar(name, value)
+    }
+}
+
+/// A persistent volume reserved for role `web`.
+pub fn volume(megabytes: f64, id: &str) -> Resource {
+    use proto::v1::resource::{DiskInfo, disk_info::Persistence};
+    Resource {
+        disk: Some(DiskInfo {
+            persistence: Some(Persistence {
+                id: id.to_owned(),
+                principal: None,
+            }),
+            volume: Some(proto::v1::Volume {
+                mode: proto::v1::volume::Mode::Rw.into(),
+                container_path: "data".to_owned(),
+                ..proto::v1::Volume::default()
+            }),
+            ..DiskInfo::default()
+        }),
+        ..dynamic("disk", megabytes, "web")
+    }
+}
+
+/// RESERVE, or the reverse.
+pub fn reserve(resources: Vec<Resource>, back: bool) -> Operation {
+    if back {
+        return Operation {
+            r#type: Some(operation::Type::Unreserve.into()),
+            unreserve: Some(operation::Unreserve { resources }),
+            ..Operation::default()
+        };
+    }
+    Operation {
+        r#type: Some(operation::Type::Reserve.into()),
+        reserve: Some(operation::Reserve {
+            resources,
+            source: Vec::new(),
+        }),
+        ..Operation::default()
+    }
+}
+
+/// CREATE, or the reverse.
+pub fn create(volumes: Vec<Resource>, back: bool) -> Operation {
+    if back {
+        return Operation {
+            r#type: Some(operation::Type::Destroy.into()),
+            destroy: Some(operation::Destroy { volumes }),
+            ..Operation::default()
+        };
+    }
+    Operation {
+        r#type: Some(operation::Type::Create.into()),
+        create: Some(operation::Create { volumes }),
+        ..Operation::default()
+    }
+}
+
+/// What an agent reports of the operation with this uuid; `uuid` names the status.
+pub fn operation_status(
+    agent_id: &AgentId,
+    operation: u8,
+    state: OperationState,
+    uuid: Option<u8>,
+) -> UpdateOperationStatusMessage {
+    let of = |byte: u8| proto::v1::Uuid {
+        value: uuid_of(byte).to_vec().into(),
+    };
+    UpdateOperationStatusMessage {
+        slave_id: Some(agent_id.to_proto()),
+        status: proto::v1::OperationStatus {
+            state: state.into(),
+            uuid: uuid.map(of),
+            ..proto::v1::OperationStatus::default()
+        },
+        operation_uuid: Some(of(operation)),
+        ..UpdateOperationStatusMessage::default()
     }
 }

@@ -124,6 +124,13 @@ pub enum Outcome {
         /// Whose weights may differ from before.
         roles: Vec<Arc<str>>,
     },
+    /// ApplyOperation.
+    OperationApplied {
+        /// Whose total has changed.
+        agent_id: AgentId,
+    },
+    /// UpdateOperationStatus, AcknowledgeOperationStatus.
+    OperationStatusRecorded,
     /// Nothing was changed.
     Rejected(Rejection),
 }
@@ -225,6 +232,9 @@ pub enum Rejection {
     /// A weight that makes no sense; the text is the one the operator gets after what was asked.
     #[error("Failed to validate update weights request JSON{0}")]
     InvalidWeight(String),
+    /// The agent's free resources do not allow the operation; the text is the one the caller gets.
+    #[error("{0}")]
+    OperationRefused(String),
     /// A message inside the command cannot be decoded or lacks what it needs.
     #[error("{what} of the command is malformed: {why}")]
     Malformed {

@@ -9,6 +9,8 @@
 //!   unreachable list; a task id of a framework is live or unreachable at most once;
 //! * a terminal task never becomes non-terminal;
 //! * an agent's used resources are the sum over its executors and its tasks that have not ended;
+//! * an agent's total holds its reservations and volumes, and the same quantities as without them;
+//! * an operation belongs to an admitted or unreachable agent;
 //! * a quota has a valid top-level role and guarantees within its limits, a weight is positive;
 //! * bounded lists stay within their bounds, ids never repeat, the clock never runs backwards.
 
@@ -20,6 +22,7 @@ mod executor;
 mod framework;
 mod history;
 mod invariants;
+mod operation;
 mod quota;
 mod record;
 mod ring;
@@ -38,6 +41,7 @@ pub use cluster::{Cluster, LeaderRecord};
 pub use executor::Executor;
 pub use framework::{CompletedFramework, Framework};
 pub use history::History;
+pub use operation::{Operation, Settlement};
 pub use quota::{Amounts, Quota, Weight, amounts_text};
 pub use ring::Ring;
 pub use snapshot::SnapshotError;
@@ -88,6 +92,8 @@ pub struct Registry {
     quotas: OrdMap<Arc<str>, Arc<Quota>>,
     /// By role.
     weights: OrdMap<Arc<str>, Arc<Weight>>,
+    /// By agent, in the order in which they were committed: not confirmed by the agent, or not acknowledged by the framework.
+    operations: OrdMap<(AgentId, u64), Arc<Operation>>,
     /// Sum over the hashes of all records but the cluster's; see `record.rs`.
     records_hash: u128,
 }

@@ -84,6 +84,8 @@ pub(crate) enum Input {
     Teardown(master_core::ids::FrameworkId, crate::leadership::reply::Reply),
     /// The operator changes quotas or weights.
     Change(Box<crate::leadership::settings::Change>),
+    /// The operator reserves, unreserves, creates or destroys volumes.
+    Operation(Box<crate::leadership::operations::OperatorOperation>),
 }
 
 /// The receiving ends of the actor.
@@ -210,6 +212,7 @@ fn handle(state: &mut State, input: Input) {
             Input::Scheduler(call) => call.reply.ask_leader(),
             Input::Teardown(_, reply) => reply.ask_leader(),
             Input::Change(change) => change.reply.ask_leader(),
+            Input::Operation(operation) => operation.reply.ask_leader(),
             // Agents repeat their messages to the next leader, readers are told by the dropped sender.
             Input::Message(_) | Input::StreamClosed(..) | Input::SoftState(_) | Input::OperatorStream(_) => {}
         }
@@ -229,6 +232,7 @@ fn handle(state: &mut State, input: Input) {
         }
         Input::Teardown(framework_id, reply) => leadership.operator_teardown(&framework_id, reply),
         Input::Change(change) => leadership.change_settings(*change),
+        Input::Operation(operation) => leadership.operator_operation(*operation),
     }
 }
 

@@ -290,21 +290,24 @@ impl Allocator {
         self.recover(framework, agent, resources, |held| (&mut held.used, &mut held.offered))
     }
 
-    /// Resources that were offered are now used by a task or an executor.
-    pub fn allocated(&mut self, framework: &FrameworkId, agent: &AgentId, resources: &Resources) {
+    /// Resources that were offered are now used by a task or an executor. Returns what was not offered (empty unless the
+    /// caller's books differ).
+    pub fn allocated(&mut self, framework: &FrameworkId, agent: &AgentId, resources: &Resources) -> Resources {
         let (Some(framework), Some(agent)) = (self.frameworks.number(framework), self.agents.number(agent)) else {
-            return;
+            return resources.clone();
         };
         let held = self
             .agents
             .get_mut(agent)
             .and_then(|agent| agent.held.get_mut(&framework));
-        if let Some(held) = held {
-            let missing = held.offered.take_available(resources);
-            let mut moved = resources.clone();
-            moved.take_available(&missing);
-            held.used.add(&moved);
-        }
+        let Some(held) = held else {
+            return resources.clone();
+        };
+        let missing = held.offered.take_available(resources);
+        let mut moved = resources.clone();
+        moved.take_available(&missing);
+        held.used.add(&moved);
+        missing
     }
 
     /// Resources that are used without having been offered (reported by an agent, or a launch that survived its offer).
@@ -359,6 +362,28 @@ impl Allocator {
         }
         self.recompute(number);
         self.count(number, framework);
+        true
+    }
+
+    /// Converts resources that nobody holds, in the agent's total (an operator's operations). False, and nothing is changed,
+    /// when `consumed` is not free.
+    #[must_use = "false means that nothing was converted"]
+    pub fn convert_available(&mut self, agent: &AgentId, consumed: &Resources, converted: &Resources) -> bool {
+        let Some(number) = self.agents.number(agent) else {
+            return false;
+        };
+        let Some(agent) = self.agents.get_mut(number) else {
+            return false;
+        };
+        if !agent.available.contains(consumed) {
+            return false;
+        }
+        let less = self.names.quantities(&agent.total);
+        agent.total.take_available(consumed);
+        agent.total.add(converted);
+        let more = self.names.quantities(&agent.total);
+        self.recompute(number);
+        self.tree.change_total(&less, &more);
         true
     }
 

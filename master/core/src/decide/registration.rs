@@ -30,7 +30,8 @@ pub fn registration(registry: &Registry, facts: &AgentFacts) -> Registration {
     let untouched = agent.reregistered_at.is_none()
         && agent.executors.is_empty()
         && registry.tasks_of_agent(&agent.id).next().is_none();
-    if untouched && says_the_same(agent, facts) {
+    let same = agent.checkpointed_resources == facts.checkpointed_resources && says_the_same_otherwise(agent, facts);
+    if untouched && same {
         Registration::Known(agent.id.clone())
     } else {
         Registration::Admit {
@@ -39,8 +40,8 @@ pub fn registration(registry: &Registry, facts: &AgentFacts) -> Registration {
     }
 }
 
-/// Whether the registry holds these very facts.
-pub(super) fn says_the_same(agent: &Agent, facts: &AgentFacts) -> bool {
+/// Whether the registry holds these very facts, apart from reservations and volumes.
+pub(super) fn says_the_same_otherwise(agent: &Agent, facts: &AgentFacts) -> bool {
     let info = AgentInfo {
         id: None,
         ..agent.info.message().as_ref().clone()
@@ -48,7 +49,6 @@ pub(super) fn says_the_same(agent: &Agent, facts: &AgentFacts) -> bool {
     agent.pid == facts.pid
         && agent.version == facts.version
         && agent.capabilities == facts.capabilities
-        && agent.checkpointed_resources == facts.checkpointed_resources
         && agent.resource_version == facts.resource_version
         && agent.deduplicates_launches == facts.deduplicates_launches
         && Encoded::new(&info) == facts.info

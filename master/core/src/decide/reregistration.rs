@@ -17,12 +17,12 @@ use proto::v1::task_status::{Reason, Source};
 use proto::v1::{self, TaskStatus};
 
 use super::facts::facts_of_reregistration;
-use super::registration::says_the_same;
+use super::registration::says_the_same_otherwise;
 use crate::command::{CommandKind, ReregisterAgent, ReturnsFrom};
 use crate::effect::{SendKill, SendTasks};
 use crate::encoded::Encoded;
 use crate::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
-use crate::registry::{Agent, Registry, Task, is_terminal};
+use crate::registry::{Agent, Operation, Registry, Task, is_terminal};
 
 /// Everything to do about a reregistration.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -37,6 +37,10 @@ pub struct Reregistration {
     pub resend: Vec<SendTasks>,
     /// Kills to send again, as far as known when this was decided; see [`Reregistration::bring_up_to_date`].
     pub kill_again: Vec<SendKill>,
+    /// Numbers of pending operations that the agent has not carried out: ApplyOperationMessage again, before any launch.
+    pub missing_operations: BTreeSet<u64>,
+    /// Operations with this number or a larger one were committed after this was decided.
+    pub operations_after: u64,
     /// Frameworks that were removed meanwhile: ShutdownFrameworkMessage.
     pub shutdown_frameworks: Vec<FrameworkId>,
     /// Frameworks to tell it about: UpdateFrameworkMessage.
@@ -62,8 +66,16 @@ pub fn reregistration(
     {
         return refused("Agent attempted to reregister with different IP / hostname");
     }
-    let mut decision = Reregistration::default();
+    let mut decision = Reregistration {
+        operations_after: registry.cluster().next_entry,
+        ..Reregistration::default()
+    };
     decide_frameworks(registry, report, &mut decision);
+    if let Some(record) = registry.last_record(&agent_id) {
+        let facts = facts_of_reregistration(report, pid);
+        let settlement = registry.settlement(record, &facts, &report.slave.resources);
+        decision.missing_operations = settlement.missing.iter().map(|operation| operation.number).collect();
+    }
     match known {
         Some(agent) => decide_admitted(registry, agent, report, pid, master_pid, &mut decision),
         None => decide_returning(registry, &agent_id, report, pid, master_pid, &mut decision),
@@ -147,7 +159,8 @@ fn decide_admitted(
     decision: &mut Reregistration,
 ) {
     let facts = facts_of_reregistration(report, pid);
-    let changed = !says_the_same(agent, &facts);
+    let settlement = registry.settlement(agent, &facts, &report.slave.resources);
+    let changed = !says_the_same_otherwise(agent, &facts) || settlement.is_news(&agent.checkpointed_resources);
     let reported: BTreeSet<(FrameworkId, TaskId)> = report
         .tasks
         .iter()
@@ -227,6 +240,25 @@ fn kills_of_agent(registry: &Registry, agent_id: &AgentId) -> Vec<SendKill> {
 }
 
 impl Reregistration {
+    /// The operations to send again once `command` was applied, in order. `was_connected`: those committed meanwhile were
+    /// sent to the agent already.
+    pub fn operations_to_send(
+        &self,
+        registry: &Registry,
+        agent_id: &AgentId,
+        was_connected: bool,
+    ) -> Vec<Arc<Operation>> {
+        registry
+            .operations_of_agent(agent_id)
+            .filter(|operation| operation.is_pending())
+            .filter(|operation| {
+                let is_newer = operation.number >= self.operations_after;
+                self.missing_operations.contains(&operation.number) || (is_newer && !was_connected)
+            })
+            .cloned()
+            .collect()
+    }
+
     /// What is still to be sent once `command` was applied: other commands may have come in between, and a launch sent
     /// behind its kill would live.
     pub fn bring_up_to_date(&mut self, registry: &Registry, agent_id: &AgentId) {

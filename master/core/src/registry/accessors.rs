@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::command::UuidBytes;
 use crate::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
 use crate::registry::{
-    Agent, Cluster, CompletedFramework, Executor, Framework, GoneAgent, History, Registry, Task, UnreachableAgent,
-    is_terminal,
+    Agent, AgentRecord, Cluster, CompletedFramework, Executor, Framework, GoneAgent, History, Operation, Registry,
+    Task, UnreachableAgent, is_terminal,
 };
 
 impl Registry {
@@ -143,6 +143,31 @@ impl Registry {
     /// The youngest completed task of that id.
     pub fn completed_task(&self, framework_id: &FrameworkId, task_id: &TaskId) -> Option<&Arc<Task>> {
         self.histories.get(framework_id)?.completed_task(task_id)
+    }
+
+    /// What was last said about an agent that is admitted or unreachable.
+    pub fn last_record(&self, id: &AgentId) -> Option<&Arc<AgentRecord>> {
+        let admitted = self.agent(id).map(|agent| agent.record());
+        admitted.or_else(|| self.unreachable_agent(id).map(|agent| &agent.record))
+    }
+
+    /// Operations that their agents have not confirmed or their frameworks not acknowledged, by agent.
+    pub fn operations(&self) -> impl DoubleEndedIterator<Item = &Arc<Operation>> {
+        self.operations.values()
+    }
+
+    /// Those of one agent, in the order in which they were committed.
+    pub fn operations_of_agent(&self, agent_id: &AgentId) -> impl Iterator<Item = &Arc<Operation>> {
+        self.operations
+            .range((agent_id.clone(), 0)..)
+            .take_while(move |((of, _), _)| of == agent_id)
+            .map(|(_, operation)| operation)
+    }
+
+    /// The operation that masters and agent know by this uuid.
+    pub fn operation(&self, agent_id: &AgentId, uuid: &UuidBytes) -> Option<&Arc<Operation>> {
+        self.operations_of_agent(agent_id)
+            .find(|operation| operation.uuid == *uuid)
     }
 
     /// Whether acknowledging the update `uuid` ends the task: only then the acknowledgement has to be proposed, any other

@@ -11,7 +11,7 @@ use crate::command::{EncodedResources, UuidBytes};
 use crate::encoded::{Decoded, Encoded};
 use crate::ids::{AgentId, ExecutorId, FrameworkId};
 use crate::registry::Executor;
-use crate::resources::Resources;
+use crate::resources::{Kind, Resources};
 use crate::timestamp::Timestamp;
 
 /// What was last said about an agent; the stored part of [`Agent`], kept while it is unreachable.
@@ -72,6 +72,22 @@ impl Agent {
     /// What the registry stores of it.
     pub fn record(&self) -> &Arc<AgentRecord> {
         &self.record
+    }
+
+    /// What of it no task and no executor uses. A shared volume is in use as soon as one of them has it.
+    pub fn free(&self) -> Resources {
+        let used = self.used.unallocated();
+        let is_used = |kind: &Kind| used.iter().any(|entry| entry.kind() == kind);
+        let mut free = self
+            .total
+            .filter(|entry| !entry.kind().is_shared() || !is_used(entry.kind()));
+        free.take_available(&used.filter(|entry| !entry.kind().is_shared()));
+        free
+    }
+
+    /// As texts name it: `agent <id> at <pid> (<hostname>)`.
+    pub fn named(&self) -> String {
+        format!("agent {} at {} ({})", self.id, self.pid, self.hostname())
     }
 }
 

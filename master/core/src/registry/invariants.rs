@@ -1,8 +1,10 @@
 //! What always holds, checked from outside the functions that are meant to keep it.
 
+use crate::registry::store::decode_resources;
 use crate::registry::{
     COMPLETED_FRAMEWORKS_MAX, COMPLETED_TASKS_PER_FRAMEWORK_MAX, Registry, UNREACHABLE_TASKS_PER_FRAMEWORK_MAX,
 };
+use crate::resources::Resources;
 
 impl Registry {
     /// Checks every invariant named in the module documentation. Costs a walk over all records.
@@ -14,6 +16,7 @@ impl Registry {
         self.check_tasks()?;
         self.check_lists()?;
         self.check_quotas()?;
+        self.check_operations()?;
         let (kept, recomputed) = (self.state_hash(), self.recomputed_state_hash());
         if kept != recomputed {
             return Err(format!(
@@ -69,6 +72,43 @@ impl Registry {
         for agent in self.unreachable_agents() {
             if self.gone_agent(&agent.record.id).is_some() {
                 return Err(format!("agent {} is unreachable and gone", agent.record.id));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_operations(&self) -> Result<(), String> {
+        for agent in self.agents() {
+            let record = agent.record();
+            let checkpointed = decode_resources(&record.checkpointed_resources)?;
+            if !agent.total.contains(&checkpointed) {
+                return Err(format!(
+                    "agent {} has {}, which lacks its reservations {checkpointed}",
+                    agent.id, agent.total
+                ));
+            }
+            let mut plain = Resources::from_proto(&record.info.resources).map_err(|error| error.to_string())?;
+            for more in [&record.oversubscribed, &record.provider_resources]
+                .into_iter()
+                .flatten()
+            {
+                plain.add(&decode_resources(more)?);
+            }
+            if plain.quantities() != agent.total.quantities() {
+                return Err(format!(
+                    "agent {} has {}, not the quantities of {plain}",
+                    agent.id, agent.total
+                ));
+            }
+        }
+        for ((agent_id, number), operation) in &self.operations {
+            if operation.agent_id != *agent_id || operation.number != *number {
+                return Err(format!(
+                    "operation {number} of agent {agent_id} is kept under another name"
+                ));
+            }
+            if self.agent(agent_id).is_none() && self.unreachable_agent(agent_id).is_none() {
+                return Err(format!("operation {number} is of agent {agent_id}, which is not known"));
             }
         }
         Ok(())

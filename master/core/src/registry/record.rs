@@ -10,7 +10,8 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::registry::cluster::ClusterRecord;
 use crate::registry::{
-    AgentRecord, CompletedFramework, Executor, Framework, GoneAgent, Quota, Registry, Task, UnreachableAgent, Weight,
+    AgentRecord, CompletedFramework, Executor, Framework, GoneAgent, Operation, Quota, Registry, Task,
+    UnreachableAgent, Weight,
 };
 
 /// One record. Append-only: snapshots of older versions are read too. Numbers order the bounded lists.
@@ -28,6 +29,7 @@ pub(crate) enum Record {
     CompletedTask(u64, #[serde(deserialize_with = "into_arc")] Arc<Task>),
     Quota(Arc<Quota>),
     Weight(Arc<Weight>),
+    Operation(Arc<Operation>),
 }
 
 impl Record {
@@ -115,6 +117,7 @@ impl Registry {
             .chain(completed_tasks.map(|(number, task)| Record::CompletedTask(*number, task.clone())))
             .chain(self.quotas.values().cloned().map(Record::Quota))
             .chain(self.weights.values().cloned().map(Record::Weight))
+            .chain(self.operations.values().cloned().map(Record::Operation))
     }
 
     /// Equal registries have equal hashes, on every replica and after every restart: the wrapping sum over the hashes of

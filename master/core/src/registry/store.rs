@@ -10,7 +10,7 @@ use crate::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
 use crate::registry::record::Record;
 use crate::registry::{
     Agent, AgentRecord, COMPLETED_FRAMEWORKS_MAX, COMPLETED_TASKS_PER_FRAMEWORK_MAX, Cluster, CompletedFramework,
-    Executor, Framework, GONE_AGENTS_MAX, GoneAgent, History, Quota, Registry, Task, UNREACHABLE_AGENTS_MAX,
+    Executor, Framework, GONE_AGENTS_MAX, GoneAgent, History, Operation, Quota, Registry, Task, UNREACHABLE_AGENTS_MAX,
     UNREACHABLE_TASKS_PER_FRAMEWORK_MAX, UnreachableAgent, Weight,
 };
 use crate::resources::{Resources, Value};
@@ -137,6 +137,7 @@ impl Registry {
             && let Some(oldest) = self.unreachable_agents.oldest().cloned()
         {
             self.take_unreachable_agent(&oldest);
+            self.take_operations(&oldest);
         }
     }
 
@@ -334,6 +335,36 @@ impl Registry {
         if let Some(former) = self.weights.insert(weight.role.clone(), weight) {
             self.hash_out(&Record::Weight(former));
         }
+    }
+
+    // Operations
+
+    /// Adds or replaces an operation of an admitted or unreachable agent.
+    pub(crate) fn put_operation(&mut self, operation: Operation) -> Arc<Operation> {
+        let operation = Arc::new(operation);
+        self.hash_in(&Record::Operation(operation.clone()));
+        let key = (operation.agent_id.clone(), operation.number);
+        if let Some(former) = self.operations.insert(key, operation.clone()) {
+            self.hash_out(&Record::Operation(former));
+        }
+        operation
+    }
+
+    /// Takes an operation out: there is nothing more to do about it.
+    pub(crate) fn take_operation(&mut self, operation: &Operation) {
+        let key = (operation.agent_id.clone(), operation.number);
+        if let Some(former) = self.operations.remove(&key) {
+            self.hash_out(&Record::Operation(former));
+        }
+    }
+
+    /// Takes all operations of an agent out that will not come back.
+    pub(crate) fn take_operations(&mut self, agent_id: &AgentId) -> Vec<Arc<Operation>> {
+        let operations: Vec<Arc<Operation>> = self.operations_of_agent(agent_id).cloned().collect();
+        for operation in &operations {
+            self.take_operation(operation);
+        }
+        operations
     }
 
     // Sums

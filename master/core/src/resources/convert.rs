@@ -57,6 +57,17 @@ impl Resources {
     }
 }
 
+/// The same resource in the format after reservation refinement, otherwise as it came.
+#[allow(deprecated)]
+pub fn upgrade_resource(resource: &mut v1::Resource) {
+    if resource.reservations.is_empty() {
+        let stack = reservations_from_proto(resource);
+        resource.reservations = stack.iter().map(reservation_to_proto).collect();
+    }
+    resource.role = None;
+    resource.reservation = None;
+}
+
 /// A shared volume is written once for each of its holders, as Mesos does.
 fn copies(entry: &Entry, resource: v1::Resource) -> impl Iterator<Item = v1::Resource> {
     /// More copies than this say nothing more; it keeps a corrupt count from filling the memory.

@@ -5,6 +5,7 @@
 //! are understood; inside there is only the refined one. Nothing here may panic on any input.
 
 mod agent_total;
+mod conversion;
 mod convert;
 mod display;
 mod flag;
@@ -19,6 +20,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+pub use conversion::Conversion;
+pub use convert::upgrade_resource;
 pub use display::{WireText, format_number};
 pub use kind::{Kind, Name, Reservation};
 

@@ -9,6 +9,7 @@ mod flags;
 mod gauges;
 mod legacy;
 pub(crate) mod metrics;
+mod operations;
 mod operator;
 mod prometheus;
 mod quota;

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::unsupported::{self, Endpoint};
-use super::{legacy, metrics, operator, quota, raft_status, redirect, scheduler, weights};
+use super::{legacy, metrics, operations, operator, quota, raft_status, redirect, scheduler, weights};
 use crate::actor::{Context, Input};
 use crate::leader::{self, LeaderView};
 use crate::leadership::reply::Answer;
@@ -46,6 +46,7 @@ pub(super) enum Route {
     Roles,
     Teardown,
     Quota,
+    Operation(operations::Endpoint),
     Weights,
     /// Known, but not carried out yet.
     Unsupported(Endpoint),
@@ -121,6 +122,7 @@ impl Edge {
                 let path = self.routes.rewrite(&request.path).into_owned();
                 quota::endpoint(&self.context, &path, request).await
             }
+            Route::Operation(endpoint) => operations::endpoint(&self.context, endpoint, request).await,
             Route::Weights => weights::endpoint(&self.context, request).await,
             _ => legacy::read(&self.context, route, request).await,
         }
@@ -154,6 +156,9 @@ fn routes() -> Routes<Route> {
         ("/master/weights", Route::Weights),
     ] {
         routes = routes.route(path, route);
+    }
+    for (path, endpoint) in operations::Endpoint::ALL {
+        routes = routes.route(path, Route::Operation(endpoint));
     }
     for endpoint in unsupported::ENDPOINTS {
         routes = routes.route(&format!("/master{}", endpoint.path), Route::Unsupported(endpoint));
@@ -239,16 +244,16 @@ mod tests {
             ("/logging/toggle", Route::Logging),
             ("/health", Route::Health),
             ("/quota/role", Route::Quota),
+            ("/master/reserve", Route::Operation(operations::Endpoint::Reserve)),
+            (
+                "/destroy-volumes",
+                Route::Operation(operations::Endpoint::DestroyVolumes),
+            ),
             ("/weights/x", Route::Weights),
         ] {
             assert_eq!(route(path), Some(expected), "{path}");
         }
-        for path in [
-            "/maintenance/schedule",
-            "/machine/down",
-            "/master/reserve",
-            "/destroy-volumes",
-        ] {
+        for path in ["/maintenance/schedule", "/machine/down"] {
             assert!(matches!(route(path), Some(Route::Unsupported(_))), "{path}");
         }
     }

@@ -32,15 +32,11 @@ const fn readable(path: &'static str, methods: &'static [&'static str], read: &'
 }
 
 /// All of them.
-pub(super) const ENDPOINTS: [Endpoint; 8] = [
+pub(super) const ENDPOINTS: [Endpoint; 4] = [
     readable("/maintenance/schedule", &["GET", "POST"], "{}"),
     readable("/maintenance/status", &["GET"], "{}"),
     write("/machine/down"),
     write("/machine/up"),
-    write("/reserve"),
-    write("/unreserve"),
-    write("/create-volumes"),
-    write("/destroy-volumes"),
 ];
 
 /// The leader's answer.
@@ -85,7 +81,10 @@ mod tests {
     #[test]
     fn writes_are_refused_by_name_and_wrong_methods_as_mesos_does() {
         let unsupported = "is not supported by this master yet";
-        assert_eq!(ask("POST", "/reserve"), (501, format!("POST /reserve {unsupported}")));
+        assert_eq!(
+            ask("POST", "/machine/down"),
+            (501, format!("POST /machine/down {unsupported}"))
+        );
         assert_eq!(
             ask("DELETE", "/maintenance/schedule"),
             (

@@ -14,24 +14,27 @@ use master_core::{CommandKind, Encoded, validate};
 use planted::{Bug, is_planted};
 use proto::internal::StatusUpdate;
 use proto::v1::offer::{Operation, operation};
-use proto::v1::scheduler::{Event, call, event};
+use proto::v1::scheduler::call;
 use proto::v1::task_status::{Reason, Source};
-use proto::v1::{self, OperationState, TaskInfo, TaskState, TaskStatus};
+use proto::v1::{self, TaskInfo, TaskState, TaskStatus};
 
 use super::Leadership;
 use super::offers::Offer;
 use super::proposals::Pending;
 use super::reply::{Reply, SharedReply};
-use super::stream::event;
 
 /// What an ACCEPT works on: one agent's offered resources, shrinking.
-struct Pool {
-    framework_id: FrameworkId,
-    agent_id: AgentId,
-    role: String,
-    available: Resources,
+pub(super) struct Pool {
+    pub(super) framework_id: FrameworkId,
+    pub(super) agent_id: AgentId,
+    pub(super) role: String,
+    pub(super) available: Resources,
     starting: validate::StartingExecutors,
-    reply: SharedReply,
+    /// Names this ACCEPT.
+    pub(super) number: u64,
+    /// The part of `available` that operations have made.
+    pub(super) produced: Resources,
+    pub(super) reply: SharedReply,
 }
 
 impl Leadership {
@@ -69,6 +72,8 @@ impl Leadership {
             role: first.role.clone(),
             available,
             starting: validate::StartingExecutors::default(),
+            number: self.next_generation(),
+            produced: Resources::default(),
             reply: SharedReply::new(reply),
         };
         if !self.agents.get(&pool.agent_id).is_some_and(|agent| agent.connected) {
@@ -85,10 +90,7 @@ impl Leadership {
         for operation in accept.operations {
             self.operation(&mut pool, operation);
         }
-        if !pool.available.is_empty() {
-            let refuse = refuse_duration(accept.filters.as_ref());
-            self.recover_offered(framework_id, &pool.agent_id, &pool.available, refuse);
-        }
+        self.return_rest(pool, refuse_duration(accept.filters.as_ref()));
     }
 
     /// What only a planted bug does: no offer is looked at.
@@ -110,6 +112,8 @@ impl Leadership {
             role: self.roles_of(framework_id).into_iter().next().unwrap_or_default(),
             available,
             starting: validate::StartingExecutors::default(),
+            number: self.next_generation(),
+            produced: Resources::default(),
             reply: SharedReply::new(reply),
         };
         for operation in operations {
@@ -176,13 +180,7 @@ impl Leadership {
                 let Some(group) = operation.launch_group else { return };
                 self.launch_group(pool, group);
             }
-            kind => {
-                // Without an operation id a refusal is silent, as in Mesos; the resources return with the rest.
-                if let Some(id) = &operation.id {
-                    let text = format!("{} operations are not supported by this master", kind.as_str_name());
-                    self.operation_error(&pool.framework_id, id, &text);
-                }
-            }
+            _ => self.offer_operation(pool, operation),
         }
     }
 
@@ -368,11 +366,12 @@ impl Leadership {
         let used: Resources = launched.iter().map(|task| &*task.resources).chain(started).sum();
         let mut unused: Resources = tasks.iter().map(|(_, resources)| resources).sum();
         let missing = unused.take_available(&used);
-        self.allocator.allocated(framework_id, agent_id, &used);
+        let unoffered = self.allocator.allocated(framework_id, agent_id, &used);
         self.recover_offered(framework_id, agent_id, &unused, None);
-        if !missing.is_empty() {
-            // The registry counts more than was asked for: its books are the ones that hold.
-            tracing::warn!(%framework_id, %agent_id, %missing, "a launch uses more than its offers held");
+        if !missing.is_empty() || !unoffered.is_empty() {
+            // The registry counts more than was asked for, or the agent was counted anew while the launch was on its way:
+            // the registry's books are the ones that hold.
+            tracing::info!(%framework_id, %agent_id, %missing, %unoffered, "a launch uses more than its offers held");
             self.agent_total_changed(agent_id);
         }
     }
@@ -438,20 +437,6 @@ impl Leadership {
         };
         self.forward_status(framework_id, update);
     }
-
-    fn operation_error(&mut self, framework_id: &FrameworkId, id: &v1::OperationId, message: &str) {
-        let status = v1::OperationStatus {
-            operation_id: Some(id.clone()),
-            state: OperationState::OperationError as i32,
-            message: Some(message.to_owned()),
-            ..v1::OperationStatus::default()
-        };
-        let update = Event {
-            update_operation_status: Some(event::UpdateOperationStatus { status }),
-            ..event(event::Type::UpdateOperationStatus)
-        };
-        self.send_event(framework_id, &update);
-    }
 }
 
 fn duplicate(task_id: &TaskId) -> validate::Refusal {
@@ -480,7 +465,7 @@ fn complete_task(task: &mut TaskInfo, framework_id: &FrameworkId, role: &str) {
     }
 }
 
-fn allocate_to(resources: &mut [v1::Resource], role: &str) {
+pub(super) fn allocate_to(resources: &mut [v1::Resource], role: &str) {
     for resource in resources {
         resource
             .allocation_info

@@ -7,7 +7,8 @@ use master_core::{CommandKind, Encoded};
 use planted::{Bug, is_planted};
 use proto::internal::{
     ExecutorToFrameworkMessage, ExitedExecutorMessage, RegisterSlaveMessage, ReregisterSlaveMessage,
-    StatusUpdateMessage, SubmitSchedulerResponse, UnregisterSlaveMessage, UpdateSlaveMessage,
+    StatusUpdateMessage, SubmitSchedulerResponse, UnregisterSlaveMessage, UpdateOperationStatusMessage,
+    UpdateSlaveMessage,
 };
 use proto::v1::scheduler::{Event, event};
 
@@ -35,6 +36,9 @@ impl Leadership {
                 self.decoded::<ExecutorToFrameworkMessage>(message, |this, _, it| this.executor_message(it));
             }
             "UpdateSlaveMessage" => self.decoded::<UpdateSlaveMessage>(message, |this, _, it| this.update_agent(&it)),
+            "UpdateOperationStatusMessage" => {
+                self.decoded::<UpdateOperationStatusMessage>(message, |this, _, it| this.operation_status(it));
+            }
             "UnregisterSlaveMessage" => self.decoded::<UnregisterSlaveMessage>(message, Self::unregister),
             "SubmitSchedulerRequest" => {
                 if let Some(from) = &message.from {

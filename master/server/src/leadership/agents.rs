@@ -110,8 +110,20 @@ impl Leadership {
         used.into_iter().collect()
     }
 
-    /// Totals or uses changed other than by a launch or a recovery.
+    /// Totals or uses changed other than by a launch or a recovery: the allocator counts the agent anew, once everything
+    /// that was committed together is taken in.
     pub(super) fn agent_total_changed(&mut self, agent_id: &AgentId) {
+        self.recounted.insert(agent_id.clone());
+    }
+
+    /// Makes the books of those agents anew from the registry.
+    pub(super) fn recount_agents(&mut self) {
+        while let Some(agent_id) = self.recounted.pop_first() {
+            self.recount_agent(&agent_id);
+        }
+    }
+
+    fn recount_agent(&mut self, agent_id: &AgentId) {
         if !self.agents.contains_key(agent_id) {
             return;
         }

@@ -151,13 +151,22 @@ impl Leadership {
                     self.update_framework(it, reply)
                 });
             }
-            // The built-in allocator of Mesos ignores REQUEST too; offers operations and inverse offers are not
-            // made yet, so there is nothing such an answer could refer to.
+            // The built-in allocator of Mesos ignores REQUEST too; inverse offers are not made yet, so there is nothing such an answer could refer to.
             call::Type::Request | call::Type::AcceptInverseOffers | call::Type::DeclineInverseOffers => {
                 reply.send(HttpResponse::new(202));
             }
-            call::Type::AcknowledgeOperationStatus | call::Type::ReconcileOperations => {
-                reply.send(HttpResponse::status(501));
+            call::Type::AcknowledgeOperationStatus => {
+                with(
+                    call.acknowledge_operation_status,
+                    "acknowledge_operation_status",
+                    reply,
+                    |it, reply| self.acknowledge_operation_status(framework_id, &it, reply),
+                );
+            }
+            call::Type::ReconcileOperations => {
+                with(call.reconcile_operations, "reconcile_operations", reply, |it, reply| {
+                    self.confirm(Pending::ReconcileOperations(framework_id.clone(), it.operations, reply));
+                });
             }
             call::Type::Unknown => reply.send(HttpResponse::status(501)),
             call::Type::Subscribe => reply.send(missing("subscribe")),

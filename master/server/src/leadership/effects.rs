@@ -41,6 +41,10 @@ impl Leadership {
             }
             // The framework was removed meanwhile: nothing was launched.
             (Some(Pending::Launch { .. }), _) => self.account_launch(pending.as_ref(), &[], &[]),
+            (Some(Pending::Operation(operation)), outcome) => self.account_operation(operation, outcome),
+            (Some(Pending::OperatorOperation(operation)), outcome) => self.account_operator(operation, outcome),
+            // Of an earlier leadership of this replica.
+            (_, Outcome::OperationApplied { agent_id }) => self.agent_total_changed(agent_id),
             _ => {}
         }
         for effect in effects {
@@ -83,6 +87,7 @@ impl Leadership {
                 self.refuse_subscription(*subscription, &rejection_text(&outcome));
             }
             (Pending::Call(reply), _) => reply.send(HttpResponse::new(202)),
+            (Pending::OperatorOperation(operation), outcome) => operation.answer(&outcome),
             (Pending::Answered(reply, answering), outcome) => reply.send(answering(&outcome)),
             (Pending::Register { pid }, Outcome::AgentAdmitted { agent_id }) => self.admitted(&agent_id, &pid),
             (Pending::Register { pid }, outcome) => {
@@ -104,6 +109,8 @@ impl Leadership {
             // A launch is answered when the last command of its ACCEPT is done: its reply is dropped here.
             (
                 Pending::Launch { .. }
+                | Pending::Operation(_)
+                | Pending::ReconcileOperations(..)
                 | Pending::Unreachable(_)
                 | Pending::StatusUpdate(..)
                 | Pending::Reconcile(..)
@@ -128,6 +135,9 @@ impl Leadership {
                 }
             }
             Pending::Reconcile(framework_id, tasks, reply) => self.reconcile(&framework_id, &tasks, reply),
+            Pending::ReconcileOperations(framework_id, operations, reply) => {
+                self.reconcile_operations(&framework_id, &operations, reply);
+            }
             other => tracing::error!(pending = ?other, "confirmed a read that nobody asked for"),
         }
     }
@@ -210,6 +220,16 @@ impl Leadership {
                 }
             }
             Effect::AgentTotalChanged { agent_id } => self.agent_total_changed(&agent_id),
+            Effect::SendOperation { operation } => self.send_operation(&operation),
+            Effect::CheckpointResources { agent_id } => self.send_checkpointed_resources(&agent_id),
+            Effect::ForwardOperationStatus { framework_id, status } => {
+                self.forward_operation_status(&framework_id, *status);
+            }
+            Effect::AcknowledgeOperation {
+                agent_id,
+                status_uuid,
+                operation_uuid,
+            } => self.acknowledge_operation(&agent_id, &status_uuid, &operation_uuid),
         }
     }
 

@@ -15,6 +15,7 @@ mod effects;
 mod frameworks;
 mod nudge;
 mod offers;
+pub(crate) mod operations;
 mod proposals;
 mod reconcile;
 mod registration;
@@ -78,6 +79,10 @@ pub(crate) struct Leadership {
     registering: HashMap<String, Instant>,
     offers: BTreeMap<OfferId, Offer>,
     next_offer: u64,
+    /// Of accepted offers, by the number of their ACCEPT, while operations on them are on their way through the log.
+    remainders: BTreeMap<u64, operations::Remainder>,
+    /// Agents whose books in the allocator are made anew before it is asked again.
+    recounted: std::collections::BTreeSet<AgentId>,
     allocator: Allocator,
     /// Task ids on their way through the log, not yet in the registry.
     launching: std::collections::BTreeSet<(FrameworkId, TaskId)>,
@@ -108,6 +113,8 @@ impl Leadership {
             registering: HashMap::new(),
             offers: BTreeMap::new(),
             next_offer: 0,
+            remainders: BTreeMap::new(),
+            recounted: Default::default(),
             allocator: Allocator::new(AllocatorConfig {
                 allocation_interval: micros(context.config.allocation_interval),
                 ..AllocatorConfig::default()
@@ -192,6 +199,8 @@ impl Leadership {
             let pending = self.proposals.take(id);
             self.outcome(pending, command.applied);
         }
+        // Only now: the registry is that of the end of the batch.
+        self.recount_agents();
     }
 
     /// A proposal that will not come back in a batch, or a confirmed read.
@@ -225,6 +234,7 @@ impl Leadership {
 
     /// Offers what the last inputs made available: called once after each turn of the actor, so that bursts coalesce.
     pub(crate) fn allocate_requested(&mut self) {
+        self.recount_agents();
         match self.allocator.take_requested() {
             Requested::Nothing => {}
             Requested::Agents(agents) => self.allocate(Some(&agents)),

@@ -200,10 +200,15 @@ impl Leadership {
 
     /// Takes one offer back and tells the framework.
     pub(super) fn rescind(&mut self, offer_id: &OfferId) {
+        self.rescind_refused(offer_id, None);
+    }
+
+    /// The same; the framework is not offered the resources again for so many microseconds.
+    pub(super) fn rescind_refused(&mut self, offer_id: &OfferId, refuse: Option<u64>) {
         let Some(offer) = self.offers.remove(offer_id) else {
             return;
         };
-        self.take_back(&offer, None);
+        self.take_back(&offer, refuse);
         let rescind = Event {
             rescind: Some(event::Rescind {
                 offer_id: offer_id.to_proto(),

@@ -41,6 +41,16 @@ pub(crate) enum Pending {
         tasks: Vec<(TaskId, Resources)>,
         reply: SharedReply,
     },
+    /// RECONCILE_OPERATIONS, likewise.
+    ReconcileOperations(
+        FrameworkId,
+        Vec<proto::v1::scheduler::call::reconcile_operations::Operation>,
+        Reply,
+    ),
+    /// RESERVE, UNRESERVE, CREATE or DESTROY of an ACCEPT.
+    Operation(Box<super::operations::AcceptedOperation>),
+    /// The same by an operator.
+    OperatorOperation(Box<super::operations::HeldOperation>),
     /// RegisterSlaveMessage of this pid.
     Register { pid: libprocess::Upid },
     /// ReregisterSlaveMessage, kept to be answered.
@@ -138,15 +148,22 @@ impl Proposals {
             }
             match &mut waiting.pending {
                 Pending::Launch { reply, .. } => reply.fail(unknown_outcome()),
-                Pending::Call(_) | Pending::Answered(..) | Pending::Reconcile(..) | Pending::Subscribe(_) => {
-                    match std::mem::replace(&mut waiting.pending, Pending::Nobody) {
-                        Pending::Call(reply) | Pending::Answered(reply, _) | Pending::Reconcile(_, _, reply) => {
-                            reply.send(unknown_outcome());
-                        }
-                        Pending::Subscribe(subscription) => subscription.reply.send(unknown_outcome()),
-                        other => waiting.pending = other,
+                Pending::Operation(operation) => operation.reply.fail(unknown_outcome()),
+                Pending::OperatorOperation(operation) => operation.give_up(),
+                Pending::Call(_)
+                | Pending::Answered(..)
+                | Pending::Reconcile(..)
+                | Pending::ReconcileOperations(..)
+                | Pending::Subscribe(_) => match std::mem::replace(&mut waiting.pending, Pending::Nobody) {
+                    Pending::Call(reply)
+                    | Pending::Answered(reply, _)
+                    | Pending::Reconcile(_, _, reply)
+                    | Pending::ReconcileOperations(_, _, reply) => {
+                        reply.send(unknown_outcome());
                     }
-                }
+                    Pending::Subscribe(subscription) => subscription.reply.send(unknown_outcome()),
+                    other => waiting.pending = other,
+                },
                 Pending::Register { .. }
                 | Pending::Reregister(_)
                 | Pending::Unreachable(_)
@@ -252,7 +269,24 @@ impl Leadership {
         };
         match pending {
             Pending::Subscribe(subscription) => answer(subscription.reply),
-            Pending::Call(reply) | Pending::Answered(reply, _) | Pending::Reconcile(_, _, reply) => answer(reply),
+            Pending::Call(reply)
+            | Pending::Answered(reply, _)
+            | Pending::Reconcile(_, _, reply)
+            | Pending::ReconcileOperations(_, _, reply) => answer(reply),
+            Pending::OperatorOperation(mut operation) => {
+                if let Some(reply) = operation.reply.take() {
+                    answer(reply);
+                }
+                self.release_held(&operation);
+            }
+            Pending::Operation(operation) => {
+                if asks_leader {
+                    operation.reply.ask_leader();
+                } else {
+                    operation.reply.fail(response());
+                }
+                self.operation_failed(&operation);
+            }
             Pending::Launch {
                 framework_id,
                 agent_id,

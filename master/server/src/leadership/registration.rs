@@ -137,14 +137,15 @@ impl Leadership {
         decision.bring_up_to_date(&self.registry, &agent_id);
         self.registering.remove(&pid.to_string());
         tracing::info!(%agent_id, %pid, "agent reregistered");
+        let was_connected = self.agents.get(&agent_id).is_some_and(|agent| agent.connected);
         self.agent_connected(&agent_id, &pid);
         let answer = SlaveReregisteredMessage {
             slave_id: agent_id.to_proto(),
-            reconciliations: decision.reconcile,
+            reconciliations: std::mem::take(&mut decision.reconcile),
             connection: self.connection(),
         };
         self.send_to_pid(&pid, &answer);
-        for framework_id in decision.shutdown_frameworks {
+        for framework_id in &decision.shutdown_frameworks {
             self.send_to_pid(
                 &pid,
                 &ShutdownFrameworkMessage {
@@ -152,8 +153,8 @@ impl Leadership {
                 },
             );
         }
-        for framework_id in decision.framework_updates {
-            if let Some(framework) = self.registry.framework(&framework_id) {
+        for framework_id in &decision.framework_updates {
+            if let Some(framework) = self.registry.framework(framework_id) {
                 let update = UpdateFrameworkMessage {
                     framework_id: framework_id.to_proto(),
                     pid: Some(NO_PID.to_owned()),
@@ -170,6 +171,9 @@ impl Leadership {
             decision.resend.iter().map(|launch| launch.tasks.len()).sum(),
         );
         metrics.events(Event::KillRedelivered, decision.kill_again.len());
+        // Before the launches, which may need what they make.
+        let operations = decision.operations_to_send(&self.registry, &agent_id, was_connected);
+        self.bring_reservations_up_to_date(&agent_id, &operations);
         for launch in decision.resend {
             self.send_tasks(&launch);
         }

@@ -54,8 +54,11 @@ impl Retired {
             // Repeated it has no further effect, unless it is a new framework: that one would exist twice.
             Pending::Subscribe(subscription) if subscription.framework_id.is_some() => subscription.reply.ask_leader(),
             Pending::Subscribe(subscription) => subscription.reply.send(unknown_outcome()),
+            Pending::OperatorOperation(operation) => operation.answer(outcome),
             // The last command of an ACCEPT answers by being dropped.
             Pending::Launch { .. }
+            | Pending::Operation(_)
+            | Pending::ReconcileOperations(..)
             | Pending::Reconcile(..)
             | Pending::Register { .. }
             | Pending::Reregister(_)
@@ -83,11 +86,26 @@ fn refuse(pending: Pending, is_certain: bool) {
     match pending {
         Pending::Launch { reply, .. } if is_certain => reply.ask_leader(),
         Pending::Launch { reply, .. } => reply.fail(unknown_outcome()),
-        Pending::Call(reply) | Pending::Answered(reply, _) | Pending::Reconcile(_, _, reply) if is_certain => {
+        Pending::Operation(operation) if is_certain => operation.reply.ask_leader(),
+        Pending::Operation(operation) => operation.reply.fail(unknown_outcome()),
+        Pending::OperatorOperation(mut operation) => match operation.reply.take() {
+            Some(reply) if is_certain => reply.ask_leader(),
+            Some(reply) => reply.send(unknown_outcome()),
+            None => {}
+        },
+        Pending::Call(reply)
+        | Pending::Answered(reply, _)
+        | Pending::Reconcile(_, _, reply)
+        | Pending::ReconcileOperations(_, _, reply)
+            if is_certain =>
+        {
             reply.ask_leader();
         }
         Pending::Subscribe(subscription) if is_certain => subscription.reply.ask_leader(),
-        Pending::Call(reply) | Pending::Answered(reply, _) | Pending::Reconcile(_, _, reply) => {
+        Pending::Call(reply)
+        | Pending::Answered(reply, _)
+        | Pending::Reconcile(_, _, reply)
+        | Pending::ReconcileOperations(_, _, reply) => {
             reply.send(unknown_outcome());
         }
         Pending::Subscribe(subscription) => subscription.reply.send(unknown_outcome()),

@@ -293,11 +293,17 @@ impl Registry {
     }
 }
 
-/// Allocation roles do not matter for room.
+/// Allocation roles do not matter for room, nor does who else holds a shared volume.
 fn fits(agent: &Agent, wanted: &Resources) -> bool {
-    let mut used = agent.used.unallocated();
-    used.add(&wanted.unallocated());
-    agent.total.contains(&used)
+    let wanted = wanted.unallocated();
+    let exclusive = |resources: &Resources| resources.filter(|entry| !entry.kind().is_shared());
+    let mut used = exclusive(&agent.used.unallocated());
+    used.add(&exclusive(&wanted));
+    let shared_are_there = wanted
+        .iter()
+        .filter(|entry| entry.kind().is_shared())
+        .all(|entry| agent.total.iter().any(|have| have.kind() == entry.kind()));
+    agent.total.contains(&used) && shared_are_there
 }
 
 fn duplicate(task_id: &TaskId) -> Refusal {

@@ -41,6 +41,7 @@ impl Registry {
             self.end_task(&task, verdict, changes);
         }
         self.end_unreachable_tasks(agent_id, verdict, changes);
+        self.drop_operations(agent_id, MESSAGE, changes);
         if self.take_agent(agent_id).is_some() {
             // Told before it is forgotten.
             changes.effect(Effect::ShutdownAgent {

@@ -49,6 +49,7 @@ impl Registry {
             };
             self.push_unreachable_agent(number, unreachable);
         }
+        self.tell_operations_unreachable(agent_id, changes);
         changes.effect(Effect::AgentLost {
             agent_id: agent_id.clone(),
         });

@@ -1,8 +1,10 @@
 //! Applies committed commands, one file per command.
 
+mod acknowledge_operation_status;
 mod acknowledge_status;
 mod admit_agent;
 mod announce_leader;
+mod apply_operation;
 mod changes;
 mod kill_task;
 mod launch_tasks;
@@ -17,6 +19,7 @@ mod reregister_agent;
 mod set_quota;
 mod subscribe_framework;
 mod update_agent;
+mod update_operation_status;
 mod update_quota;
 mod update_task_status;
 mod update_weights;
@@ -72,6 +75,9 @@ impl Registry {
             CommandKind::SetQuota(command) => self.set_quota(command),
             CommandKind::RemoveQuota(command) => self.remove_quota(command),
             CommandKind::UpdateWeights(command) => self.update_weights(command),
+            CommandKind::ApplyOperation(command) => self.apply_operation(command, changes),
+            CommandKind::UpdateOperationStatus(command) => self.update_operation_status(command, changes),
+            CommandKind::AcknowledgeOperationStatus(command) => Ok(self.acknowledge_operation_status(command, changes)),
         }
     }
 }

@@ -36,6 +36,7 @@ impl Registry {
         for task in self.live_tasks_of_agent(agent_id) {
             self.end_task(&task, verdict, changes);
         }
+        self.drop_operations(agent_id, message, changes);
         self.take_agent(agent_id);
         changes.effect(Effect::AgentLost {
             agent_id: agent_id.clone(),

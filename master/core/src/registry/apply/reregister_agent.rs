@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use planted::{Bug, is_planted};
-use proto::v1::TaskState;
 use proto::v1::task_status::Reason;
+use proto::v1::{OperationState, TaskState};
 
 use super::Changes;
 use super::admit_agent::agent_record;
 use super::changes::Verdict;
-use crate::command::{ReregisterAgent, ReturnsFrom};
+use crate::command::{AgentFacts, ReregisterAgent, ReturnsFrom};
 use crate::effect::Effect;
 use crate::encoded::Decoded;
 use crate::event::Event;
 use crate::ids::{AgentId, FrameworkId, TaskId};
 use crate::outcome::{Outcome, Rejection};
-use crate::registry::{Executor, Framework, Launch, Registry, Task};
+use crate::registry::{AgentRecord, Executor, Framework, Launch, Registry, Task};
 use crate::resources::Resources;
 
 /// Where the agent came from, as found when the command was applied.
@@ -86,6 +86,7 @@ impl Registry {
                 let mut record = agent_record(agent_id, facts, changes.now)?;
                 if let Some(former) = former {
                     record.registered_at = former.registered_at;
+                    self.settle_operations(former, &mut record, facts, changes);
                     if origin == Origin::Admitted {
                         record.oversubscribed.clone_from(&former.oversubscribed);
                         record.provider_resources.clone_from(&former.provider_resources);
@@ -104,6 +105,28 @@ impl Registry {
             changes.event(Event::AgentAdded { agent });
         }
         Ok(origin)
+    }
+
+    /// Reservations and volumes as the agent has them, with what it still has to carry out.
+    fn settle_operations(
+        &mut self,
+        former: &AgentRecord,
+        record: &mut AgentRecord,
+        facts: &AgentFacts,
+        changes: &mut Changes,
+    ) {
+        let settlement = self.settlement(former, facts, &record.info.resources);
+        record.checkpointed_resources = settlement.checkpointed;
+        for operation in settlement
+            .carried_out
+            .iter()
+            .filter(|operation| operation.id().is_none())
+        {
+            // The agent repeats the status of the others until their frameworks have acknowledged it.
+            self.take_operation(operation);
+        }
+        let message = "The agent came back with other reservations";
+        self.end_operations(&settlement.lost, OperationState::OperationDropped, message, changes);
     }
 
     /// Before a launch is sent again it is on record who may have sent it.

@@ -164,6 +164,15 @@ impl Assembly {
                     return Err(format!("the weight of role '{role}' is there twice"));
                 }
             }
+            Record::Operation(operation) => {
+                let key = (operation.agent_id.clone(), operation.number);
+                if registry.operations.insert(key, operation.clone()).is_some() {
+                    return Err(format!(
+                        "operation {} of agent {} is there twice",
+                        operation.number, operation.agent_id
+                    ));
+                }
+            }
             Record::Agent(agent) => {
                 let total = total_resources(&agent);
                 self.put_agent(agent, total)?;

@@ -3,6 +3,7 @@
 mod agents;
 mod events;
 mod frameworks;
+mod operations;
 mod quotas;
 mod random;
 mod snapshots;

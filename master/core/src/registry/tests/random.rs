@@ -6,15 +6,17 @@ use proto::v1::framework_info::capability::Type::PartitionAware;
 use proto::v1::task_status::Reason;
 
 use crate::command::{
-    AcknowledgeStatus, AdmitAgent, AgentRemoval, AnnounceLeader, Command, CommandKind, FrameworkRemoval, KillTask,
-    LaunchTasks, LoseTasks, MarkAgentGone, MarkAgentUnreachable, RemoveAgent, RemoveExecutor, RemoveFramework,
-    RemoveQuota, ReregisterAgent, ReturnsFrom, SetQuota, SubscribeFramework, UpdateAgent, UpdateQuota, UpdateWeights,
+    AcknowledgeOperationStatus, AcknowledgeStatus, AdmitAgent, AgentFacts, AgentRemoval, AnnounceLeader,
+    ApplyOperation, Command, CommandKind, FrameworkRemoval, KillTask, LaunchTasks, LoseTasks, MarkAgentGone,
+    MarkAgentUnreachable, RemoveAgent, RemoveExecutor, RemoveFramework, RemoveQuota, ReregisterAgent, ReturnsFrom,
+    SetQuota, SubscribeFramework, UpdateAgent, UpdateOperationStatus, UpdateQuota, UpdateWeights,
 };
 use crate::encoded::Encoded;
 use crate::fixture::{
     agent_facts, allocated, executor_info, framework_info, launch, scalar, status, task_info, task_with_executor,
     uuid_of,
 };
+use crate::fixture::{create, dynamic, operation_status, reserve, understanding, volume};
 use crate::ids::{AgentId, FrameworkId};
 use crate::registry::{Amounts, Position, Quota, Registry, Weight};
 use crate::timestamp::Timestamp;
@@ -100,7 +102,7 @@ fn reregister() -> impl Strategy<Value = CommandKind> {
                     .collect(),
                 agent_id,
                 returns_from,
-                facts: with_facts.then(|| agent_facts(3)),
+                facts: with_facts.then(|| reporting(executor_stays, tasks.len())),
                 frameworks: vec![Encoded::new(&info)],
                 executors: executor_stays.then(|| Encoded::new(&executor)).into_iter().collect(),
                 executors_gone: (!executor_stays).then_some(gone).into_iter().collect(),
@@ -112,10 +114,29 @@ fn reregister() -> impl Strategy<Value = CommandKind> {
     )
 }
 
+/// An agent that does or does not understand operations, with a list of reservations of its own.
+fn reporting(understands: bool, list: usize) -> AgentFacts {
+    let facts = if understands { understanding(3) } else { agent_facts(3) };
+    let resources = match list {
+        0 => Vec::new(),
+        1 => vec![dynamic("disk", 100.0, "web")],
+        2 => vec![dynamic("disk", 36.0, "web"), volume(64.0, "v")],
+        _ => vec![dynamic("cpus", 1.0, "web"), dynamic("disk", 9_999.0, "web/a")],
+    };
+    AgentFacts {
+        checkpointed_resources: Encoded::new(&proto::internal::CheckpointResourcesMessage { resources }),
+        ..facts
+    }
+}
+
 fn agents() -> impl Strategy<Value = CommandKind> {
-    let admit = (0_u16..3, prop::option::of(agent_id())).prop_map(|(number, replaces)| {
+    let admit = (0_u16..3, prop::option::of(agent_id()), any::<bool>()).prop_map(|(number, replaces, understands)| {
         AdmitAgent {
-            facts: agent_facts(number),
+            facts: if understands {
+                understanding(number)
+            } else {
+                agent_facts(number)
+            },
             replaces,
         }
         .into()
@@ -235,6 +256,56 @@ fn tasks() -> impl Strategy<Value = CommandKind> {
     prop_oneof![8 => update, 6 => acknowledge, 2 => kill, 2 => lose, 1 => executor]
 }
 
+fn operations() -> impl Strategy<Value = CommandKind> {
+    let resource = prop_oneof![
+        3 => Just(dynamic("disk", 100.0, "web")),
+        1 => Just(dynamic("cpus", 1.0, "web")),
+        1 => Just(dynamic("cpus", 3.5, "web")),
+        1 => Just(dynamic("disk", 0.0, "web")),
+        1 => Just(scalar("disk", 50.0)),
+    ];
+    let info = prop_oneof![
+        4 => (resource, any::<bool>()).prop_map(|(resource, back)| reserve(vec![resource], back)),
+        3 => any::<bool>().prop_map(|back| create(vec![volume(64.0, "v")], back)),
+        1 => Just(proto::v1::offer::Operation::default()),
+    ];
+    let apply = (
+        agent_id(),
+        prop::option::of(framework_id()),
+        info,
+        0_u8..6,
+        any::<bool>(),
+    )
+        .prop_map(|(agent_id, framework_id, mut info, uuid, with_id)| {
+            info.id = with_id.then(|| proto::v1::OperationId { value: "o".to_owned() });
+            ApplyOperation {
+                agent_id,
+                framework_id,
+                operation: Encoded::new(&info),
+                uuid: uuid_of(uuid),
+            }
+            .into()
+        });
+    let update =
+        (agent_id(), 0_u8..6, 0_i32..11, prop::option::of(0_u8..3)).prop_map(|(agent_id, operation, state, uuid)| {
+            let state = proto::v1::OperationState::try_from(state).unwrap_or_default();
+            UpdateOperationStatus {
+                update: Encoded::new(&operation_status(&agent_id, operation, state, uuid)),
+                agent_id,
+            }
+            .into()
+        });
+    let acknowledge = (framework_id(), agent_id(), 0_u8..3).prop_map(|(framework_id, agent_id, uuid)| {
+        AcknowledgeOperationStatus {
+            framework_id,
+            agent_id,
+            status_uuid: uuid_of(uuid),
+        }
+        .into()
+    });
+    prop_oneof![5 => apply, 3 => update, 1 => acknowledge]
+}
+
 /// Sensible ones and others: the log may hold anything.
 fn quotas() -> impl Strategy<Value = CommandKind> {
     let role = || prop::sample::select(vec!["*", "web", "a", "a/b", "", "b c"]);
@@ -302,12 +373,17 @@ fn nonsense() -> impl Strategy<Value = CommandKind> {
 }
 
 fn command() -> impl Strategy<Value = Command> {
-    let kind =
-        prop_oneof![3 => frameworks(), 6 => agents(), 8 => launches(), 10 => tasks(), 3 => quotas(), 1 => nonsense()];
+    let kind = prop_oneof![3 => frameworks(), 6 => agents(), 8 => launches(), 10 => tasks(), 3 => quotas(), 8 => operations(), 1 => nonsense()];
     (0_u64..100, kind).prop_map(|(time, kind)| Command {
         proposed_at: Timestamp(time),
         kind,
     })
+}
+
+/// Agents whose tasks and executors fit into what they have: not all reports make sense.
+fn fitting(registry: &Registry) -> Vec<AgentId> {
+    let fits = |agent: &&std::sync::Arc<crate::registry::Agent>| agent.total.contains(&agent.used.unallocated());
+    registry.agents().filter(fits).map(|agent| agent.id.clone()).collect()
 }
 
 fn announced() -> Registry {
@@ -342,7 +418,11 @@ proptest! {
                 leader.write_to(&mut bytes).unwrap();
                 joined = Some(Registry::read_from(&mut &bytes[..]).unwrap());
             }
+            let fitted = fitting(&leader);
             let applied = apply(&mut leader, index, command);
+            if matches!(command.kind, CommandKind::ApplyOperation(_)) {
+                prop_assert_eq!(fitting(&leader), fitted, "an operation took what is in use: {:?}", command);
+            }
             if let Err(broken) = leader.check_invariants() {
                 return Err(TestCaseError::fail(format!("{broken} after {command:?}")));
             }

@@ -18,7 +18,7 @@ use super::scheduler::{accepted, content_type, decode, not_acceptable};
 use super::service::current_state;
 use super::unsupported::not_yet;
 use super::view::View;
-use super::{answer, flags, metrics, quota, version_info, weights};
+use super::{answer, flags, metrics, operations, quota, version_info, weights};
 use crate::actor::Context;
 use crate::leadership::reply::Answer;
 use crate::leadership::stream::MediaType;
@@ -56,11 +56,17 @@ pub(super) async fn call(context: &Context, request: HttpRequest) -> Answer {
             operator_teardown(context, framework_id.unwrap_or_else(|| FrameworkId::from(""))).await
         }
         call::Type::Subscribe => subscribe::subscribe(context, &request, media_type).await,
-        call::Type::GetQuota | call::Type::GetWeights => match settings(context, kind).await {
-            Ok(answer) => respond(media_type, &answer).into(),
-            Err(answer) => answer,
-        },
+        call::Type::GetQuota | call::Type::GetWeights | call::Type::GetOperations => {
+            match settings(context, kind).await {
+                Ok(answer) => respond(media_type, &answer).into(),
+                Err(answer) => answer,
+            }
+        }
         call::Type::UpdateQuota => quota::update(context, call.update_quota.unwrap_or_default()).await,
+        call::Type::ReserveResources
+        | call::Type::UnreserveResources
+        | call::Type::CreateVolumes
+        | call::Type::DestroyVolumes => operations::call(context, kind, call).await,
         call::Type::SetQuota => quota::set(context, &call.set_quota.unwrap_or_default().quota_request).await,
         call::Type::RemoveQuota => quota::remove(context, &call.remove_quota.unwrap_or_default().role).await,
         call::Type::UpdateWeights => {
@@ -126,10 +132,6 @@ fn small_answer(context: &Context, kind: call::Type) -> Option<Response> {
             get_logging_level: Some(response::GetLoggingLevel { level: 0 }),
             ..typed(Type::GetLoggingLevel)
         },
-        call::Type::GetOperations => Response {
-            get_operations: Some(response::GetOperations::default()),
-            ..typed(Type::GetOperations)
-        },
         call::Type::GetMaintenanceStatus => Response {
             get_maintenance_status: Some(response::GetMaintenanceStatus {
                 status: maintenance::ClusterStatus::default(),
@@ -146,7 +148,7 @@ fn small_answer(context: &Context, kind: call::Type) -> Option<Response> {
     })
 }
 
-/// GET_QUOTA and GET_WEIGHTS.
+/// GET_QUOTA, GET_WEIGHTS and GET_OPERATIONS.
 async fn settings(context: &Context, kind: call::Type) -> Result<Response, Answer> {
     let registry = current_state(context).await?.registry;
     if kind == call::Type::GetWeights {
@@ -154,6 +156,12 @@ async fn settings(context: &Context, kind: call::Type) -> Result<Response, Answe
         return Ok(Response {
             get_weights: (!weight_infos.is_empty()).then_some(response::GetWeights { weight_infos }),
             ..typed(response::Type::GetWeights)
+        });
+    }
+    if kind == call::Type::GetOperations {
+        return Ok(Response {
+            get_operations: Some(operations::operations(&registry)),
+            ..typed(response::Type::GetOperations)
         });
     }
     let status = quota::status(&registry);
