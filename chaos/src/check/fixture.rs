@@ -157,6 +157,26 @@ impl Story {
         }
     }
 
+    /// Agent `a` is registered again.
+    pub(crate) fn registered() -> Sight {
+        Sight::Registered {
+            agent: "a".into(),
+            master: "m".into(),
+            again: true,
+        }
+    }
+
+    /// Agent `a` gets the launch of task `t` of framework `f`.
+    pub(crate) fn launch_received() -> Sight {
+        Sight::LaunchReceived {
+            agent: "a".into(),
+            framework: "f".into(),
+            task: "t".into(),
+            master: "m".into(),
+            repeated: false,
+        }
+    }
+
     /// An event of the operator stream, seen by `o`.
     pub(crate) fn event(&mut self, position: u64, event: &str, subject: &str, state: &str) {
         let (event, subject, state) = (event.to_owned(), subject.to_owned(), state.to_owned());

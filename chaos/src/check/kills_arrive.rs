@@ -1,16 +1,16 @@
 //! A kill that was acknowledged arrives.
 //!
-//! It is remembered in the log until the task ended. So by the end, if the faults have been over for
-//! [`ARRIVES_WITHIN`], the agent got the kill, or the task ended or was lost out of sight, or nobody ever saw it.
+//! It is remembered in the log until the task ended, and repeated when the agent registers. So [`ARRIVES_WITHIN`] after the
+//! faults ended and the agent was seen connected, it got the kill, or the task ended or was lost out of sight.
 //!
 //! Excused: frameworks and agents that ended.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Rule;
 use super::acknowledged_launches::committed;
 use super::facts::Facts;
-use super::tasks::{Class, TaskKey, class, ended_agents, ended_frameworks, reads, reports, updates};
+use super::tasks::{Class, TaskKey, class, connected_since, ended_agents, ended_frameworks, reads, reports, updates};
 use super::verdict::{Finding, Findings};
 use crate::history::{Micros, Operation, Phase, Sight};
 
@@ -20,22 +20,20 @@ pub(super) const RULE: Rule = Rule {
     judge,
 };
 
-/// After the faults ended, and after the kill was acknowledged: an agent is back by then.
-const ARRIVES_WITHIN: Micros = 30_000_000;
+/// A kill is sent as soon as the agent is connected; the rest is for a task that takes its time to end.
+const ARRIVES_WITHIN: Micros = 15_000_000;
 
 fn judge(facts: &Facts<'_>) -> Finding {
     let mut findings = Findings::default();
-    let Some(healed) = facts
-        .began(Phase::Healed)
-        .filter(|healed| facts.end.saturating_sub(*healed) >= ARRIVES_WITHIN)
-    else {
+    let Some(healed) = facts.began(Phase::Healed) else {
         return findings.finding();
     };
     let settled = settled(facts);
     let known = committed(facts);
     let frameworks = ended_frameworks(facts);
     let dead = ended_agents(facts);
-    let mut homes = std::collections::BTreeMap::new();
+    let connected = connected_since(facts, healed);
+    let mut homes = BTreeMap::new();
     for (_, _, sight) in facts.sights() {
         if let Sight::LaunchReceived {
             agent, framework, task, ..
@@ -49,7 +47,11 @@ fn judge(facts: &Facts<'_>) -> Finding {
             continue;
         };
         let key = (framework.as_str(), task.as_str());
-        let due = call.is.is_acknowledged() && facts.end.saturating_sub(call.is.latest().max(healed)) >= ARRIVES_WITHIN;
+        // Where the task is not known the history has no word of its agent.
+        let since = homes.get(&key).and_then(|agent| connected.get(agent)).copied();
+        let since = since.map(|since| since.max(call.is.latest()));
+        let due =
+            call.is.is_acknowledged() && since.is_some_and(|since| facts.end.saturating_sub(since) >= ARRIVES_WITHIN);
         // A kill of a task that the masters did not know yet is answered, and is nothing to be remembered.
         let was_known = known.get(&key).is_some_and(|(at, _)| *at < call.is.called);
         let excused = frameworks.contains(key.0) || homes.get(&key).is_some_and(|agent| dead.contains(agent));
@@ -96,11 +98,12 @@ mod tests {
 
     fn killed(arrives: bool, wait: Micros) -> Story {
         let mut story = Story::default();
-        story.read_task("t", "TASK_RUNNING");
+        story.saw("a", Story::launch_received());
         let (framework, task) = ("f".to_owned(), "t".to_owned());
         let kill = story.begin("s", Operation::Kill { framework, task });
         story.ok(kill, "");
         story.phase(Phase::Healed);
+        story.saw("a", Story::registered());
         if arrives {
             story.saw(
                 "a",

@@ -194,6 +194,27 @@ pub(super) fn ended_agents<'a>(facts: &Facts<'a>) -> BTreeSet<&'a str> {
     ended
 }
 
+/// When each agent first showed, at or after `from`, that it is connected with the leader: it registered, got a launch, or
+/// got an acknowledgement.
+pub(super) fn connected_since<'a>(facts: &Facts<'a>, from: Micros) -> BTreeMap<&'a str, Micros> {
+    let mut connected: BTreeMap<&'a str, Micros> = BTreeMap::new();
+    let mut note = |agent: &'a str, at: Micros| {
+        if at >= from && at != Micros::MAX {
+            let known = connected.entry(agent).or_insert(at);
+            *known = (*known).min(at);
+        }
+    };
+    for (_, seen, sight) in facts.sights() {
+        if let Sight::Registered { agent, .. } | Sight::LaunchReceived { agent, .. } = sight {
+            note(agent, seen.at);
+        }
+    }
+    for report in reports(facts) {
+        note(report.agent, report.call.latest());
+    }
+    connected
+}
+
 /// Frameworks whose last word is that they are subscribed.
 pub(super) fn subscribed_at_the_end<'a>(facts: &Facts<'a>) -> BTreeSet<&'a str> {
     let mut subscribed = BTreeSet::new();

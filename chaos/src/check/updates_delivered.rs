@@ -2,7 +2,7 @@
 //!
 //! An agent drops an update when it gets the acknowledgement; so by then the framework must have seen it and asked for
 //! the acknowledgement of this very update. And an update that was made before the faults ended must have been seen
-//! [`DELIVERY_WITHIN`] later, if the framework is subscribed and the agent lives.
+//! [`DELIVERY_WITHIN`] after its agent was seen connected again, if the framework is subscribed and the agent lives.
 //!
 //! Excused: frameworks and agents that ended; frameworks that no observer of the history speaks for.
 
@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Rule;
 use super::facts::Facts;
-use super::tasks::{Report, ended_agents, ended_frameworks, reports, subscribed_at_the_end, updates};
+use super::tasks::{Report, connected_since, ended_agents, ended_frameworks, reports, subscribed_at_the_end, updates};
 use super::verdict::{Finding, Findings};
 use crate::history::{Micros, Operation, Phase, Sight};
 
@@ -20,8 +20,8 @@ pub(super) const RULE: Rule = Rule {
     judge,
 };
 
-/// After the faults ended: twice the pause after which an agent repeats an update (10 s), and a registration before.
-pub(super) const DELIVERY_WITHIN: Micros = 30_000_000;
+/// An agent repeats what is not acknowledged every 10 s.
+const DELIVERY_WITHIN: Micros = 15_000_000;
 
 fn judge(facts: &Facts<'_>) -> Finding {
     let mut findings = Findings::default();
@@ -46,9 +46,12 @@ fn judge(facts: &Facts<'_>) -> Finding {
     let ended = ended_frameworks(facts);
     let dead = ended_agents(facts);
     let subscribed = subscribed_at_the_end(facts);
-    let due = facts
-        .began(Phase::Healed)
-        .filter(|healed| facts.end.saturating_sub(*healed) >= DELIVERY_WITHIN);
+    let healed = facts.began(Phase::Healed).unwrap_or(Micros::MAX);
+    let connected = connected_since(facts, healed);
+    let is_due = |report: &Report<'_>| {
+        let since = connected.get(report.agent);
+        report.call.called < healed && since.is_some_and(|since| facts.end - since >= DELIVERY_WITHIN)
+    };
     for report in reports(facts) {
         let framework = report.task.0;
         if !observed.contains(framework) || ended.contains(framework) {
@@ -70,10 +73,7 @@ fn judge(facts: &Facts<'_>) -> Finding {
                 );
                 findings.violated(what, [report.line]);
             }
-        } else if due.is_some_and(|healed| report.call.called < healed)
-            && subscribed.contains(framework)
-            && !dead.contains(report.agent)
-        {
+        } else if is_due(&report) && subscribed.contains(framework) && !dead.contains(report.agent) {
             findings.look();
             if !seen.contains_key(report.uuid) {
                 let what = format!("{} never reached its framework, which was subscribed", named(&report));
@@ -116,6 +116,7 @@ mod tests {
     /// The faults end, and so long goes by.
     fn healed(story: &mut Story) {
         story.phase(Phase::Healed);
+        story.saw("a", Story::registered());
         story.now += DELIVERY_WITHIN;
         story.phase(Phase::End);
     }
