@@ -11,5 +11,6 @@ pub mod fault;
 pub mod history;
 pub mod hollow;
 pub mod launcher;
+pub mod report;
 pub mod run;
 pub mod workload;
