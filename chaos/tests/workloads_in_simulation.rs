@@ -128,7 +128,8 @@ fn simulate(seed: u64) -> (History, Vec<chaos::workload::Summary>) {
 
 #[test]
 fn all_workloads_do_their_work_in_a_simulation() {
-    let (history, summaries) = simulate(5);
+    let seed = std::env::var("WORKLOAD_SEED").map_or(5, |seed| seed.parse().unwrap());
+    let (history, summaries) = simulate(seed);
     let total = |what: &str| summaries.iter().map(|summary| summary.count(what)).sum::<u64>();
     for count in [
         "launch/ok",
@@ -141,15 +142,15 @@ fn all_workloads_do_their_work_in_a_simulation() {
         assert!(total(count) > 10, "{count}: {summaries:#?}");
     }
     assert_eq!(total("closing-timed-out"), 0, "{summaries:#?}");
+    if let Ok(folder) = std::env::var("WORKLOAD_HISTORIES") {
+        history
+            .write(std::fs::File::create(format!("{folder}/simulated.jsonl")).unwrap())
+            .unwrap();
+    }
     for verdict in check::check(&history) {
         assert!(
             !matches!(verdict.finding, check::Finding::Violated { .. }),
             "{verdict:#?}"
         );
-    }
-    if let Ok(folder) = std::env::var("WORKLOAD_HISTORIES") {
-        history
-            .write(std::fs::File::create(format!("{folder}/simulated.jsonl")).unwrap())
-            .unwrap();
     }
 }

@@ -176,7 +176,8 @@ pub enum Operation {
         /// The master that was asked, `host:port`; empty for whoever leads.
         at: String,
     },
-    /// An agent reports the state of a task: from its first sending to the acknowledgement.
+    /// An agent reports the state of a task: from the first message that tells of it to the acknowledgement. (An update and a
+    /// registration tell the latest state of the task too, before its own update is sent.)
     Report {
         /// Agent id.
         agent: String,

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message;
 use proto::internal::{
-    AcknowledgeOperationStatusMessage, ApplyOperationMessage, KillTaskMessage, PingSlaveMessage, PongSlaveMessage, RegisterSlaveMessage, ReregisterSlaveMessage,
-    RunTaskGroupMessage, RunTaskMessage, ShutdownExecutorMessage, ShutdownFrameworkMessage, SlaveRegisteredMessage,
-    SlaveReregisteredMessage, StatusUpdate, StatusUpdateAcknowledgementMessage, StatusUpdateMessage,
-    UpdateFrameworkMessage, UpdateOperationStatusMessage, UpdateSlaveMessage, update_slave_message,
+    AcknowledgeOperationStatusMessage, ApplyOperationMessage, KillTaskMessage, PingSlaveMessage, PongSlaveMessage,
+    RegisterSlaveMessage, ReregisterSlaveMessage, RunTaskGroupMessage, RunTaskMessage, ShutdownExecutorMessage,
+    ShutdownFrameworkMessage, SlaveRegisteredMessage, SlaveReregisteredMessage, StatusUpdate,
+    StatusUpdateAcknowledgementMessage, StatusUpdateMessage, UnregisterSlaveMessage, UpdateFrameworkMessage,
+    UpdateOperationStatusMessage, UpdateSlaveMessage, update_slave_message,
 };
 use proto::v1::agent_info::capability::Type as Capability;
 use proto::v1::task_status::{Reason, Source};
@@ -109,6 +110,22 @@ impl HollowAgent {
             observed: Observed::default(),
             operations: Operations::default(),
         }
+    }
+
+    /// A registration is about to be sent: it tells the latest state of every task.
+    pub(super) fn telling_all(&mut self, observer: &Observer<'_>) {
+        let told = self.tasks.values().filter(|_| observer.recorder.is_some());
+        for update in told.flat_map(|task| &task.updates) {
+            self.observed.reporting(observer, &self.info.hostname, update);
+        }
+    }
+
+    /// The message by which it takes leave of the master, if it has ever been admitted.
+    pub(super) fn unregistration(&self) -> Option<Outgoing> {
+        let message = UnregisterSlaveMessage {
+            slave_id: self.info.id.clone()?,
+        };
+        Some(to_master("mesos.internal.UnregisterSlaveMessage", &message))
     }
 
     /// The agent's host dies: the agent and its tasks are gone for good.
@@ -527,9 +544,18 @@ impl HollowAgent {
             return None;
         }
         add(&around.counts.updates_sent);
-        self.observed.reporting(&around.observer, &self.info.hostname, update);
+        // With an update the agent tells its task's latest state too, and so all that is still to come.
+        let told = if update.latest_state == Some(update.status.state) {
+            1
+        } else {
+            task.updates.len()
+        };
+        for update in task.updates.iter().take(told) {
+            self.observed.reporting(&around.observer, &self.info.hostname, update);
+        }
+        let update = task.updates.front()?.clone();
         let message = StatusUpdateMessage {
-            update: update.clone(),
+            update,
             pid: Some(self.pid.clone()),
         };
         Some(to_master("mesos.internal.StatusUpdateMessage", &message))

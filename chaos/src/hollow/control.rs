@@ -109,10 +109,10 @@ impl Host {
         Ok(())
     }
 
-    async fn stop(&mut self) {
+    async fn stop(&mut self, how: Control) {
         if let State::Up(running) = &mut self.state {
             // Fails only for a loop that has ended by itself, with the fleet.
-            let memory = match running.controls.send(Control::Die).await {
+            let memory = match running.controls.send(how).await {
                 Ok(()) => (&mut running.shard_loop).await.ok().flatten(),
                 Err(_) => None,
             };
@@ -175,7 +175,7 @@ impl Fleet {
     /// # Errors
     /// There is no such host.
     pub async fn kill(&self, host: usize) -> io::Result<()> {
-        self.host(host).await?.stop().await;
+        self.host(host).await?.stop(Control::Die).await;
         Ok(())
     }
 
@@ -192,10 +192,22 @@ impl Fleet {
     /// # Errors
     /// There is no such host, or its port is taken.
     pub async fn reboot(&self, host: usize) -> io::Result<()> {
+        self.begin_anew(host, Control::Die, "its host was rebooted").await
+    }
+
+    /// The host's agents take leave of the master, their tasks end with them, and new ones come in their place.
+    ///
+    /// # Errors
+    /// There is no such host, or its port is taken.
+    pub async fn replace(&self, host: usize) -> io::Result<()> {
+        self.begin_anew(host, Control::Leave, "it took leave").await
+    }
+
+    async fn begin_anew(&self, host: usize, how: Control, reason: &str) -> io::Result<()> {
         let mut host = self.host(host).await?;
-        host.stop().await;
+        host.stop(how).await;
         if let State::Down(Some(memory)) = &mut host.state {
-            memory.lose(&self.common, "its host was rebooted");
+            memory.lose(&self.common, reason);
         }
         host.start(&self.common).await
     }

@@ -94,7 +94,8 @@ impl Observed {
         }
     }
 
-    /// An update is about to be sent; only its first sending begins a report. At most one of a task is open.
+    /// An update, or its state, is about to be told; only the first time begins a report. Updates of a task are told of in
+    /// their order.
     pub(super) fn reporting(&mut self, observer: &Observer<'_>, name: &str, update: &StatusUpdate) {
         let (Some(recorder), Some(uuid)) = (observer.recorder, &update.uuid) else {
             return;
@@ -111,7 +112,8 @@ impl Observed {
             state: update.status.state().as_str_name().to_owned(),
             uuid: hex(uuid),
         };
-        let id = recorder.begin(&format!("{name}/{framework}/{task}"), operation);
+        let state = update.status.state().as_str_name();
+        let id = recorder.begin(&format!("{name}/{framework}/{task}/{state}"), operation);
         let key = (Arc::from(framework), Arc::from(task));
         self.reports.insert(uuid.clone(), (id, key));
     }

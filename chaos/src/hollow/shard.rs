@@ -167,6 +167,8 @@ impl Memory {
 pub(super) enum Control {
     /// End at once, and hand over what survives.
     Die,
+    /// Take leave of the master, then end.
+    Leave,
     /// Do nothing until `Resume`.
     Pause,
     /// Go on.
@@ -224,17 +226,14 @@ impl Shard {
             tokio::select! {
                 // In one order, so that a simulation repeats itself; what is due is little, so that mail is not kept.
                 biased;
-                control = controls.recv() => match control? {
-                    Control::Die => return Some(self.die()),
-                    Control::Resume => {}
-                    Control::Pause => loop {
-                        match controls.recv().await? {
-                            Control::Die => return Some(self.die()),
-                            Control::Resume => break,
-                            Control::Pause => {}
+                control = controls.recv() => {
+                    if let Some(end) = self.obey(control?, &mut controls).await? {
+                        if end == Control::Leave {
+                            self.take_leave();
                         }
-                    },
-                },
+                        return Some(self.die());
+                    }
+                }
                 changed = leader.changed() => {
                     if changed.is_err() {
                         return None;
@@ -246,6 +245,24 @@ impl Shard {
                 () = sleep_until(next_due) => self.do_what_is_due(),
                 mail = mails.recv() => self.take(mail?),
             }
+        }
+    }
+
+    /// Stands still as long as it is to. `Some(Some(_))`: the process is to end, and how; `None`: the fleet was dropped.
+    async fn obey(&self, control: Control, controls: &mut mpsc::Receiver<Control>) -> Option<Option<Control>> {
+        let mut control = control;
+        loop {
+            match control {
+                Control::Die | Control::Leave => return Some(Some(control)),
+                Control::Resume => return Some(None),
+                Control::Pause => control = controls.recv().await?,
+            }
+        }
+    }
+
+    fn take_leave(&mut self) {
+        for slot in 0..self.agents.len() {
+            self.with_agent(slot, None, |agent, _| agent.unregistration().into_iter().collect());
         }
     }
 
@@ -441,7 +458,10 @@ impl Shard {
             return;
         }
         self.last_pings[slot] = now;
-        self.with_agent(slot, None, |agent, _| vec![agent.registration()]);
+        self.with_agent(slot, None, |agent, around| {
+            agent.telling_all(&around.observer);
+            vec![agent.registration()]
+        });
         let retry = REGISTRATION_RETRY_MIN
             .saturating_mul(1 << attempt.min(8))
             .min(REGISTRATION_RETRY_MAX);

@@ -21,6 +21,7 @@ use tokio::time::{sleep, timeout};
 use super::agent::{HollowAgent, Outgoing, Surroundings};
 use super::observe::Observer;
 use super::{Counts, Fleet, FleetConfig};
+use crate::history::{Operation, Record, Recorder, Sight};
 
 const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -28,10 +29,15 @@ const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 struct Scene {
     agent: HollowAgent,
     counts: Counts,
+    recorder: Option<Recorder>,
 }
 
 impl Scene {
     fn registered() -> Self {
+        Scene::registered_before(None)
+    }
+
+    fn registered_before(recorder: Option<Recorder>) -> Self {
         let info = AgentInfo {
             hostname: "h-1".to_owned(),
             ..AgentInfo::default()
@@ -40,6 +46,7 @@ impl Scene {
         let mut scene = Scene {
             agent,
             counts: Counts::default(),
+            recorder,
         };
         let registered = SlaveRegisteredMessage {
             slave_id: AgentId::from("S0"),
@@ -59,7 +66,7 @@ impl Scene {
             starting_updates: true,
             heeds_commands: false,
             observer: Observer {
-                recorder: None,
+                recorder: self.recorder.as_ref(),
                 master: None,
             },
         };
@@ -153,6 +160,93 @@ fn a_launch_that_arrives_twice_is_one_task() {
         ),
         (1, 1)
     );
+}
+
+#[test]
+fn an_observed_agent_writes_down_what_it_sees_and_remembers_tasks_that_are_over() {
+    let recorder = Recorder::new(|| 0);
+    let mut scene = Scene::registered_before(Some(recorder.clone()));
+    let starting = only_update(&scene.launch("t"));
+    let running = only_update(&scene.acknowledge(&starting));
+    // Sent again, still the same report.
+    assert_eq!(
+        scene
+            .tell(
+                "SlaveRegisteredMessage",
+                &SlaveRegisteredMessage {
+                    slave_id: "S0".into(),
+                    connection: None
+                }
+            )
+            .len(),
+        2
+    );
+    scene.acknowledge(&running);
+    let kill = KillTaskMessage {
+        framework_id: "F".into(),
+        task_id: "t".into(),
+        kill_policy: None,
+    };
+    let killed = only_update(&scene.tell("KillTaskMessage", &kill));
+    scene.acknowledge(&killed);
+    assert_eq!(scene.launch("t"), Vec::new());
+    scene.launch("u");
+
+    let history = recorder.finish().unwrap();
+    let mut seen = Vec::new();
+    let mut reports = Vec::new();
+    for record in history.records {
+        match record {
+            Record::Seen(seen_record) => seen.push(seen_record.what),
+            Record::Call(call) => reports.push((call.operation, call.returned.is_some())),
+            other => panic!("{other:?}"),
+        }
+    }
+    let (agent, framework) = ("S0".to_owned(), "F".to_owned());
+    let received = |task: &str, repeated| Sight::LaunchReceived {
+        agent: agent.clone(),
+        framework: framework.clone(),
+        task: task.to_owned(),
+        master: String::new(),
+        repeated,
+    };
+    let started = |task: &str| Sight::Started {
+        agent: agent.clone(),
+        framework: framework.clone(),
+        task: task.to_owned(),
+    };
+    let expected = [
+        Sight::Registered {
+            agent: agent.clone(),
+            master: String::new(),
+            again: false,
+        },
+        received("t", false),
+        started("t"),
+        Sight::KillReceived {
+            agent: agent.clone(),
+            framework: framework.clone(),
+            task: "t".to_owned(),
+        },
+        received("t", true),
+        received("u", false),
+        started("u"),
+    ];
+    assert_eq!(seen, expected);
+    let states: Vec<(String, bool)> = reports
+        .into_iter()
+        .map(|(operation, ended)| match operation {
+            Operation::Report { state, .. } => (state, ended),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let expected = [
+        ("TASK_STARTING", true),
+        ("TASK_RUNNING", true),
+        ("TASK_KILLED", true),
+        ("TASK_STARTING", false),
+    ];
+    assert_eq!(states, expected.map(|(state, ended)| (state.to_owned(), ended)));
 }
 
 #[test]
@@ -349,4 +443,50 @@ async fn a_fleet_registers_runs_tasks_and_reregisters_at_the_next_leader() {
     .await;
     fleet.finish_all_tasks().await;
     until("all tasks have ended", || fleet.counts().snapshot().tasks == 0).await;
+}
+
+#[tokio::test]
+async fn a_host_that_dies_comes_back_with_its_tasks_and_one_that_is_rebooted_without() {
+    let (master, _server) = FakeMaster::start().await;
+    let address = master.address.get().unwrap().clone();
+    *master.leads.lock().unwrap() = Some(address.clone());
+    let config = FleetConfig {
+        agents_per_port: 1,
+        ..FleetConfig::new(address.parse().unwrap(), 2, vec![scalar("cpus", 4.0)])
+    };
+    let fleet = Fleet::start(config, Seams::real()).await.unwrap();
+    let counted = |registered, running| {
+        let counts = fleet.counts().snapshot();
+        (counts.registered, counts.running) == (registered, running)
+    };
+    until("both run their tasks", || counted(2, 2)).await;
+
+    fleet.kill(0).await.unwrap();
+    assert!(counted(1, 2), "the task of a dead agent runs on");
+    fleet.restart(0).await.unwrap();
+    until("it is back with its task", || {
+        *master.reregistered.lock().unwrap() == 1 && counted(2, 2)
+    })
+    .await;
+
+    fleet.pause(1).await.unwrap();
+    fleet.finish_all_tasks().await;
+    until("the other one has finished its task", || {
+        fleet.counts().snapshot().tasks == 1
+    })
+    .await;
+    fleet.resume(1).await.unwrap();
+    until("this one has too", || fleet.counts().snapshot().tasks == 0).await;
+
+    fleet.reboot(1).await.unwrap();
+    until("a new agent has come and got a task", || counted(2, 1)).await;
+    assert_eq!(master.hostnames.lock().unwrap().len(), 3);
+    assert!(
+        fleet
+            .kill(2)
+            .await
+            .unwrap_err()
+            .to_string()
+            .contains("there is no host 2")
+    );
 }

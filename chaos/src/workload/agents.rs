@@ -1,4 +1,5 @@
-//! Hollow agents that die and come back, with their tasks or as new ones without, and that stand still for a while.
+//! Hollow agents that die and come back, with their tasks or as new ones without, that stand still for a while, and that take
+//! leave.
 //!
 //! What they see is in the history under their host names. They serve the frameworks of other workloads: after the stop all
 //! of them are repaired, and stay until nothing happens to their tasks any more.
@@ -24,13 +25,19 @@ const AWAY_MIN: Duration = Duration::from_millis(50);
 const AWAY_MAX: Duration = Duration::from_secs(4);
 
 /// What happens to an agent, with how likely it is.
-const ACTIONS: [(Action, usize); 3] = [(Action::Kill, 45), (Action::Pause, 30), (Action::Reboot, 25)];
+const ACTIONS: [(Action, usize); 4] = [
+    (Action::Kill, 40),
+    (Action::Pause, 30),
+    (Action::Reboot, 15),
+    (Action::Replace, 15),
+];
 
 #[derive(Clone, Copy, Debug)]
 enum Action {
     Kill,
     Pause,
     Reboot,
+    Replace,
 }
 
 /// A fleet of `count` observed agents as the workloads need it: each a host of its own, whose tasks live as their commands
@@ -121,6 +128,10 @@ impl Lane {
                     fleet.kill(host).await.map_err(HarnessError::Agents)?;
                     self.stopped_within(away).await;
                     fleet.reboot(host).await.map_err(HarnessError::Agents)?;
+                }
+                Action::Replace => {
+                    self.scribe.count("agent-replaced");
+                    fleet.replace(host).await.map_err(HarnessError::Agents)?;
                 }
             }
         }

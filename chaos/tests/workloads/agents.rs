@@ -33,7 +33,7 @@ async fn agents_that_die_come_back_with_their_tasks_and_rebooted_ones_as_new_age
     assert_eq!(done.count("closing-timed-out"), 0, "{done:?}");
     let summary = agents.end().await;
     let history = cluster.stop().await;
-    for count in ["agent-killed", "agent-paused", "agent-rebooted"] {
+    for count in ["agent-killed", "agent-paused", "agent-rebooted", "agent-replaced"] {
         assert!(summary.count(count) > 0, "no {count}: {summary:?}");
     }
 

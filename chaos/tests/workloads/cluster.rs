@@ -11,7 +11,7 @@ use client::MasterList;
 use master_server::{Config, Master};
 use seams::Seams;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// For everything that is waited for.
 pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -120,6 +120,16 @@ impl Started {
     pub(crate) async fn end(self) -> Summary {
         timeout(TEST_TIMEOUT, self.running).await.unwrap().unwrap().unwrap()
     }
+}
+
+/// Waits for what other tasks of this process bring about.
+pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
+    let wait = async {
+        while !condition() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    assert!(timeout(TEST_TIMEOUT, wait).await.is_ok(), "in vain waited until {what}");
 }
 
 pub(crate) fn calls(history: &History) -> impl Iterator<Item = &Call> {

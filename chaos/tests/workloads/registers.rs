@@ -26,7 +26,8 @@ async fn quotas_and_weights_are_registers_at_every_master() {
         "{summary:?}"
     );
     assert_eq!(summary.count("closing-timed-out"), 0, "{summary:?}");
-    assert_eq!(summary.count("write/refused"), 0, "{summary:?}");
+    // Quotas that are there are not set, and those that are not there not removed.
+    assert!(summary.count("write/refused") > 0, "{summary:?}");
 
     let mut read: BTreeMap<(&str, bool), usize> = BTreeMap::new();
     for call in calls(&history) {

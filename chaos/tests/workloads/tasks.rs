@@ -5,7 +5,7 @@ use chaos::history::{History, Operation, Outcome, Sight};
 use chaos::workload::{Options, Workload};
 use tokio::time::sleep;
 
-use crate::cluster::{Cluster, calls, judge, launched, sights, start};
+use crate::cluster::{Cluster, calls, judge, launched, sights, start, until};
 
 fn options() -> Options {
     Options {
@@ -59,7 +59,10 @@ async fn tasks_live_and_end_and_all_of_it_is_written_down() {
     let workload = start(Workload::Tasks, cluster.world(), options());
     sleep(Duration::from_secs(6)).await;
     let summary = workload.stop().await;
-    assert_eq!(fleet.counts().snapshot().tasks, 0, "{summary:?}");
+    until("the agents have heard of every acknowledgement", || {
+        fleet.counts().snapshot().tasks == 0
+    })
+    .await;
     drop(fleet);
     let history = cluster.stop().await;
     for count in [
@@ -113,7 +116,10 @@ async fn tasks_survive_a_leader_an_agent_and_a_scheduler() {
     sleep(Duration::from_secs(2)).await;
     let summary = workload.stop().await;
     assert_eq!(summary.count("closing-timed-out"), 0, "{summary:?}");
-    assert_eq!(fleet.counts().snapshot().tasks, 0, "{summary:?}");
+    until("the agents have heard of every acknowledgement", || {
+        fleet.counts().snapshot().tasks == 0
+    })
+    .await;
     drop(fleet);
     let history = cluster.stop().await;
     assert_eq!(summary.count("scheduler-killed"), 1);

@@ -3,21 +3,21 @@
 use std::collections::BTreeMap;
 
 use client::Operator;
-use proto::v1::WeightInfo;
 use proto::v1::master::Call;
-use proto::v1::master::call::{Type, UpdateQuota, UpdateWeights};
-use proto::v1::quota::QuotaConfig;
-use proto::v1::value::Scalar;
+use proto::v1::master::call::{RemoveQuota, SetQuota, Type, UpdateQuota, UpdateWeights};
+use proto::v1::quota::{QuotaConfig, QuotaRequest};
+use proto::v1::value::{self, Scalar};
+use proto::v1::{Resource, WeightInfo};
 
 use crate::workload::reads::ask;
 
-/// The resource whose limit is a quota's value.
-const LIMITED: &str = "cpus";
+/// The resource whose limit is a quota's value: one that no agent has, so that no guarantee of it is ever kept free.
+const LIMITED: &str = "widgets";
 
 /// A kind of register, one for each role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// The role's limit of cpus.
+    /// The role's limit.
     Quota,
     /// The role's weight.
     Weight,
@@ -40,6 +40,37 @@ impl Register {
             Kind::Quota => format!("quota/{}", self.role),
             Kind::Weight => format!("weight/{}", self.role),
         }
+    }
+}
+
+/// The call that sets a quota where there is none, and is refused where there is one.
+pub(super) fn set_quota(role: &str, value: u32) -> Call {
+    let guarantee = Resource {
+        name: LIMITED.to_owned(),
+        r#type: value::Type::Scalar.into(),
+        scalar: Some(Scalar {
+            value: f64::from(value),
+        }),
+        ..Resource::default()
+    };
+    let quota_request = QuotaRequest {
+        force: Some(true),
+        role: Some(role.to_owned()),
+        guarantee: vec![guarantee],
+    };
+    Call {
+        r#type: Some(Type::SetQuota.into()),
+        set_quota: Some(SetQuota { quota_request }),
+        ..Call::default()
+    }
+}
+
+/// The call that removes a quota where there is one, and is refused where there is none.
+pub(super) fn remove_quota(role: &str) -> Call {
+    Call {
+        r#type: Some(Type::RemoveQuota.into()),
+        remove_quota: Some(RemoveQuota { role: role.to_owned() }),
+        ..Call::default()
     }
 }
 

@@ -1,7 +1,8 @@
 //! Registers of the operator API: quotas and weights of roles that no framework uses, written and read by several clients.
 //!
-//! A client makes one call at a time. Every value is written once, so that a read says which write it saw. `kinds.rs` knows
-//! how each kind of register is written and read.
+//! A client makes one call at a time. Every value but none, the empty text, is written once, so that a read says which write
+//! it saw. Some writes of quotas are conditional, as the API has it: SET_QUOTA where there is none, REMOVE_QUOTA where there
+//! is one; they are refused elsewhere. `kinds.rs` knows how each kind of register is written and read.
 
 mod kinds;
 
@@ -9,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use client::{Encoding, Operator};
+use proto::v1::master::Call;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -24,6 +26,9 @@ const CALL_LIMIT: Duration = Duration::from_secs(10);
 const READS_PERCENT: usize = 50;
 /// Among a hundred operations those that write, or read, two registers of a kind at once.
 const PAIRS_PERCENT: usize = 15;
+/// Among a hundred writes of one quota those that set it only where there is none, and those that remove it.
+const SETS_PERCENT: usize = 20;
+const REMOVALS_PERCENT: usize = 20;
 
 /// Runs `options.clients` clients on `options.objects` registers of each kind.
 pub(super) async fn run(world: World, options: Options) -> Result<Summary, HarnessError> {
@@ -156,20 +161,38 @@ impl Client {
             .iter()
             .map(|register| (register.role.clone(), self.next_value()))
             .collect();
-        let begin = |(number, (register, (_, value))): (usize, (&Register, &(String, u32)))| {
+        let (call, values) = self.draw_write(kind, values);
+        let begin = |(number, (register, value)): (usize, (&Register, &String))| {
             let operation = Operation::Write {
                 object: register.object(),
-                value: value.to_string(),
+                value: value.clone(),
             };
             self.scribe.begin(&self.lane(number), operation)
         };
         let open: Vec<_> = registers.iter().zip(&values).enumerate().map(begin).collect();
-        let outcome = match self.operator.call(kind.write(&values)).await {
+        let outcome = match self.operator.call(call).await {
             Ok(_) => done(),
             Err(error) => of_failed_write(&error),
         };
         for open in open {
             self.scribe.end(open, outcome.clone());
+        }
+    }
+
+    /// One of the calls that write these values, and what each register holds afterwards.
+    fn draw_write(&mut self, kind: kinds::Kind, values: Vec<(String, u32)>) -> (Call, Vec<String>) {
+        let drawn = self.draw.below(100);
+        match (kind, values.as_slice()) {
+            (kinds::Kind::Quota, [(role, value)]) if drawn < SETS_PERCENT => {
+                (kinds::set_quota(role, *value), vec![value.to_string()])
+            }
+            (kinds::Kind::Quota, [(role, _)]) if drawn < SETS_PERCENT + REMOVALS_PERCENT => {
+                (kinds::remove_quota(role), vec![String::new()])
+            }
+            _ => {
+                let texts = values.iter().map(|(_, value)| value.to_string()).collect();
+                (kind.write(&values), texts)
+            }
         }
     }
 

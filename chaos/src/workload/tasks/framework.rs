@@ -365,6 +365,11 @@ impl Framework {
         }
     }
 
+    /// Whether no acknowledgement waits or is under way.
+    pub(super) fn owes_nothing(&self) -> bool {
+        self.state().acknowledging.is_empty()
+    }
+
     /// An acknowledgement has ended, however it did; if it was in vain, the update comes again.
     pub(super) fn acknowledgement_ended(&self, uuid: &[u8]) {
         self.state().acknowledging.remove(uuid);

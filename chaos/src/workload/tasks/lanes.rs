@@ -131,14 +131,14 @@ pub(super) async fn close(framework: &Arc<Framework>) {
                 let tasks = state.tasks.iter();
                 tasks.map(|(id, task)| (id.clone(), task.agent.clone())).collect()
             };
-            if alive.is_empty() {
+            if alive.is_empty() && framework.owes_nothing() {
                 break;
             }
             for (task, agent) in &alive {
                 lane.kill_task(task.clone(), agent.clone()).await;
             }
             // What never came to be is not killed but unknown, which only a reconciliation tells.
-            if std::mem::replace(&mut reconcile, true) {
+            if std::mem::replace(&mut reconcile, true) && !alive.is_empty() {
                 lane.reconcile(alive).await;
             }
             sleep(CLOSING_PAUSE).await;
