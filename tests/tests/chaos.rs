@@ -84,6 +84,7 @@ fn real_masters_lose_nothing_while_their_leader_is_killed_ten_times_and_more() -
         "--agents=8",
         "--real_agents=1",
         "--faults=kill,pause,stop,partition,reset,framework-kill",
+        "--workloads=tasks,frameworks,events,registers",
         "--faults_per_minute=50",
         "--logging_level=WARNING",
         &file_flag,

@@ -267,6 +267,10 @@ async fn await_start(arena: &Arena) -> Result<()> {
 /// them at one index; those that have applied the most entries of a moment are compared by the checkers too.
 async fn await_equal(arena: &Arena) -> bool {
     let members = arena.cluster.members().count();
+    if members == 0 {
+        // Of a cluster that is given the checks know as much.
+        return true;
+    }
     let mut seen: BTreeMap<u64, BTreeMap<usize, String>> = BTreeMap::new();
     arena
         .await_statuses(EQUAL_LIMIT, |statuses| {
