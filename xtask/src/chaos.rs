@@ -120,6 +120,7 @@ fn run(folder: &Path, number: usize, masters: u32, minutes: u64, rest: &[String]
         .arg(format!("--masters={masters}"))
         .arg(format!("--minutes={minutes}"))
         .arg(format!("--history={}", file(".jsonl").display()))
+        .arg(format!("--report={}", file("-report").display()))
         .arg(format!("--work_dir={}", work.display()))
         .arg(format!(
             "--other_binary={}",

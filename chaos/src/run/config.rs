@@ -48,8 +48,6 @@ pub struct Config {
     pub faults_per_minute: f64,
     /// Where the history goes.
     pub history: PathBuf,
-    /// Where the report goes.
-    pub report: Option<PathBuf>,
     /// Directory of the cluster, below which everything is kept with `keep`, or when something is wrong.
     pub directory: PathBuf,
     /// Whether the directory stays in any case.

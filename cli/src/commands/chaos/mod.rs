@@ -5,6 +5,7 @@
 
 mod check;
 mod lists;
+mod report;
 mod run;
 mod verdict;
 
@@ -33,6 +34,8 @@ enum Action {
     Run(Box<run::Args>),
     /// Judge histories that earlier runs have left
     Check(check::Args),
+    /// Write one page about a run, as HTML and as JSON, from the history it has left
+    Report(report::Args),
     /// List the faults, and which of them work on this machine
     Faults,
     /// List the workloads
@@ -64,6 +67,7 @@ pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
     let done = match args.action {
         Action::Run(args) => run::main(*args),
         Action::Check(args) => check::main(&args),
+        Action::Report(args) => report::main(&args),
         Action::Faults => {
             lists::faults();
             Ok(ExitCode::SUCCESS)

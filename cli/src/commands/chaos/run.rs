@@ -66,6 +66,10 @@ pub(super) struct Args {
     #[arg(long = "history", value_name = "FILE")]
     history: Option<PathBuf>,
 
+    /// Folder that gets a page about the run, report.html and report.json
+    #[arg(long = "report", value_name = "DIR")]
+    report: Option<PathBuf>,
+
     /// The program under test [default: this one]
     #[arg(long = "binary", value_name = "PATH")]
     binary: Option<PathBuf>,
@@ -106,6 +110,7 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
     logging::start(&args.log)?;
     let keep = args.keep;
     let porcupine = args.porcupine.clone();
+    let report = args.report.clone();
     let config = args.into_config()?;
     let bad = |error: UsageError| Failure::BadInput(error.to_string());
     config.validate().map_err(bad)?;
@@ -132,6 +137,9 @@ pub(super) fn main(args: Args) -> Result<ExitCode, Failure> {
         .collect();
     say(&format!("faults: {}", faults.join(", ")));
     judgement.print();
+    if let Some(folder) = &report {
+        super::report::write(&outcome.history, &judgement.verdicts, &judgement.defects, folder)?;
+    }
     let conclusion = judgement.conclusion();
     if keep || has_own_history || conclusion != Conclusion::Held {
         say(&format!("data and logs are in {}", directory.display()));
@@ -219,7 +227,6 @@ impl Args {
             workloads: self.workloads,
             faults_per_minute: self.faults_per_minute,
             history: self.history.unwrap_or_else(|| directory.join("history.jsonl")),
-            report: None,
             directory,
             keep: self.keep,
             cluster: self.cluster,
