@@ -1,6 +1,6 @@
-//! Whole clusters on simulated time and a simulated network, with crashes and partitions: everything comes in through
-//! the seams. That a seed repeats a run to the last event also takes a tokio built for it (`tokio_unstable`), which this
-//! workspace is not; here a seed repeats the faults.
+//! Whole clusters on simulated time, disks and a simulated network, with losses of power and partitions: everything comes
+//! in through the seams. That a seed repeats a run to the last event also takes a tokio built for it (`tokio_unstable`),
+//! which this workspace is not; here a seed repeats the faults.
 
 #![allow(clippy::unwrap_used)]
 
@@ -62,7 +62,7 @@ async fn write(handles: Handles, count: usize, events: Events) -> Vec<String> {
     acknowledged
 }
 
-/// One run: crashes, partitions and repairs that follow from the seed.
+/// One run: losses of power, partitions and repairs that follow from the seed.
 fn run(seed: u64) {
     let mut hosts = turmoil::Builder::new()
         .rng_seed(seed)
@@ -73,8 +73,11 @@ fn run(seed: u64) {
     let (handles, events) = (Handles::default(), Events::default());
     let seams = simulation::seams(seed);
     let mut machines = BTreeMap::new();
+    let mut disks = BTreeMap::new();
     for node_id in 1..=3 {
-        let store = MemoryStore::new();
+        let store = MemoryStore::with_seed(seed + node_id);
+        store.set_latency(Duration::from_micros(50)..=Duration::from_millis(3));
+        disks.insert(node_id, store.clone());
         let machine = Arc::new(Mutex::new(Recorder::default()));
         machines.insert(node_id, Arc::clone(&machine));
         let (handles, seams) = (Arc::clone(&handles), seams.clone());
@@ -112,9 +115,14 @@ fn run(seed: u64) {
             let other = 1 + victim % 3;
             let (victim_name, other_name) = (format!("n{victim}"), format!("n{other}"));
             if (random >> 40).is_multiple_of(2) {
-                handles.lock().unwrap().remove(&victim);
-                hosts.crash(victim_name.as_str());
-                hosts.bounce(victim_name.as_str());
+                // Now and then all of them: only then nobody else has what one of them has not made durable.
+                let all = (random >> 41).is_multiple_of(3);
+                for (node_id, disk) in disks.iter().filter(|(node_id, _)| all || **node_id == victim) {
+                    handles.lock().unwrap().remove(node_id);
+                    hosts.crash(format!("n{node_id}"));
+                    disk.crash(random ^ node_id);
+                    hosts.bounce(format!("n{node_id}"));
+                }
             } else {
                 hosts.partition(victim_name.as_str(), other_name.as_str());
                 for _ in 0..300 {
