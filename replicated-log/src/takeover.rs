@@ -23,7 +23,7 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::NodeId;
 use crate::counters::{Cause, Event};
@@ -36,6 +36,8 @@ use crate::status::Status;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause between two tries to reach a replica that is not there.
 const CONNECT_PAUSE: Duration = Duration::from_millis(100);
+/// The same after a connection that broke although the replica is there; doubled up to the above while that repeats.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(1);
 /// For how long the one connect after a break may take. It proves something only when it is refused, which is quick.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(100);
 /// For how long the other followers may take to say how complete their logs are.
@@ -116,13 +118,19 @@ impl<S: StateMachine> Watcher<S> {
     async fn watch(&self, mut stream: BoxStream) {
         // Opens the connection over which logs are compared when it matters. Its failure shows below.
         drop(self.peers.identify(&self.address, CONNECT_TIMEOUT).await);
+        let mut pause = RECONNECT_PAUSE;
         loop {
+            let opened = Instant::now();
             until_closed(&mut stream).await;
+            if opened.elapsed() >= CONNECT_PAUSE {
+                pause = RECONNECT_PAUSE;
+            }
             match self.connect(PROBE_TIMEOUT).await {
                 Ok(again) => {
                     stream = again;
-                    // A peer that closes at once shall not keep us busy.
-                    sleep(Duration::from_millis(1)).await;
+                    // A peer that closes at once, again and again, shall not keep us busy nor use up the ports.
+                    sleep(pause).await;
+                    pause = (pause * 2).min(CONNECT_PAUSE);
                 }
                 Err(error) if proves_death(&error) => {
                     self.take_over().await;
