@@ -16,6 +16,7 @@ mod events;
 mod frameworks;
 mod reads;
 mod registers;
+mod reservations;
 mod scribe;
 mod sights;
 mod tasks;
@@ -205,6 +206,7 @@ workloads! {
     Agents = "agents", agents::run, "hollow agents die and come back, with their tasks or as new ones, and stand still";
     Events = "events", events::run, "subscribers of operator events reconnect and go on where they were, or anew";
     Registers = "registers", registers::run, "quotas and weights are written and read, at the leader and at followers";
+    Reservations = "reservations", reservations::run, "operators reserve disk of agents for roles, give it back and read it";
 }
 
 impl Workload {
@@ -216,6 +218,7 @@ impl Workload {
             Workload::Agents => (4, 0.5, 1),
             Workload::Events => (3, 1.0, 1),
             Workload::Registers => (4, 20.0, 4),
+            Workload::Reservations => (3, 10.0, 1),
         };
         Options {
             name: self.name().to_owned(),

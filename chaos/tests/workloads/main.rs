@@ -7,4 +7,5 @@ mod cluster;
 mod events;
 mod frameworks;
 mod registers;
+mod reservations;
 mod tasks;
