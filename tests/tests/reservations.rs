@@ -58,7 +58,9 @@ fn has_volume(offer: &Value, id: &str) -> bool {
 }
 
 fn is_reserved(resource: &Value) -> bool {
-    resource["reservations"].as_array().is_some_and(|stack| !stack.is_empty())
+    resource["reservations"]
+        .as_array()
+        .is_some_and(|stack| !stack.is_empty())
 }
 
 /// Waits for an offer that passes the test; declines the others.
@@ -90,9 +92,11 @@ fn finished(subscriber: &Subscriber, id: &str) -> Result<()> {
     })?;
     let status = &event["update_operation_status"]["status"];
     ensure!(status["state"] == "OPERATION_FINISHED", "{id}: {status}");
-    subscriber.accepted(json!({"type": "ACKNOWLEDGE_OPERATION_STATUS", "acknowledge_operation_status": {
-        "agent_id": status["agent_id"], "uuid": status["uuid"]["value"], "operation_id": {"value": id},
-    }}))
+    subscriber.accepted(
+        json!({"type": "ACKNOWLEDGE_OPERATION_STATUS", "acknowledge_operation_status": {
+            "agent_id": status["agent_id"], "uuid": status["uuid"]["value"], "operation_id": {"value": id},
+        }}),
+    )
 }
 
 fn agent_id(cluster: &mut Cluster) -> Result<String> {
@@ -160,7 +164,9 @@ fn what_a_task_writes_to_a_volume_is_there_for_the_next_one_after_master_and_age
     second.launch(&offer, &json!([reader]))?;
     let (position, _) = second.follow("reader", "TASK_FINISHED", position)?;
 
-    let (_, offer) = offer_with(&second, "the volume again", position, |offer| has_volume(offer, "store"))?;
+    let (_, offer) = offer_with(&second, "the volume again", position, |offer| {
+        has_volume(offer, "store")
+    })?;
     accept(
         &second,
         &offer,
@@ -171,7 +177,11 @@ fn what_a_task_writes_to_a_volume_is_there_for_the_next_one_after_master_and_age
     )?;
     finished(&second, "d")?;
     finished(&second, "u")?;
-    ensure!(reserved_resources(&mut cluster)?.as_object().is_some_and(|roles| roles.is_empty()));
+    ensure!(
+        reserved_resources(&mut cluster)?
+            .as_object()
+            .is_some_and(|roles| roles.is_empty())
+    );
     wait_until("the volume's folder is gone", PATIENCE, || {
         Ok(!volume_folder(&cluster, "web", "store").exists())
     })?;
@@ -205,7 +215,10 @@ fn reservations_of_operators_reach_an_agent_that_was_away_and_only_their_role() 
     ensure!(operator(&mut cluster, &reserve(500.0))?.0 == 202);
     let (position, _) = other.wait_for_type("RESCIND", 0)?;
     let (_, offer) = other.wait_for_offer(position)?;
-    ensure!(!resources(&offer).any(is_reserved), "reserved resources went to another role: {offer}");
+    ensure!(
+        !resources(&offer).any(is_reserved),
+        "reserved resources went to another role: {offer}"
+    );
 
     // The agent is away when the volume is made, and another master leads when it comes back.
     cluster.agents[0].kill9()?;
@@ -227,7 +240,10 @@ fn reservations_of_operators_reach_an_agent_that_was_away_and_only_their_role() 
     let unreserve = json!({"type": "UNRESERVE_RESOURCES", "unreserve_resources": {
         "agent_id": id, "resources": [reserved("disk", 500.0, "web")],
     }});
-    ensure!(operator(&mut cluster, &unreserve)?.0 == 409, "300 MB are reserved, the rest is a volume");
+    ensure!(
+        operator(&mut cluster, &unreserve)?.0 == 409,
+        "300 MB are reserved, the rest is a volume"
+    );
     let port = cluster.leader_port()?;
     let volumes = serde_json::to_string(&json!([volume(200.0, "store", "web")]))?;
     let form = format!("slaveId={agent}&volumes={volumes}");
@@ -238,6 +254,10 @@ fn reservations_of_operators_reach_an_agent_that_was_away_and_only_their_role() 
     wait_until("the volume's folder is gone", PATIENCE, || {
         Ok(!volume_folder(&cluster, "web", "store").exists())
     })?;
-    ensure!(reserved_resources(&mut cluster)?.as_object().is_some_and(|roles| roles.is_empty()));
+    ensure!(
+        reserved_resources(&mut cluster)?
+            .as_object()
+            .is_some_and(|roles| roles.is_empty())
+    );
     cluster.passed()
 }

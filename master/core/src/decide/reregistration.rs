@@ -71,7 +71,8 @@ pub fn reregistration(
         ..Reregistration::default()
     };
     decide_frameworks(registry, report, &mut decision);
-    if let Some(record) = registry.last_record(&agent_id) {
+    let is_behind = registry.operations_of_agent(&agent_id).next().is_some();
+    if is_behind && let Some(record) = registry.last_record(&agent_id) {
         let facts = facts_of_reregistration(report, pid);
         let settlement = registry.settlement(record, &facts, &report.slave.resources);
         decision.missing_operations = settlement.missing.iter().map(|operation| operation.number).collect();

@@ -107,6 +107,10 @@ impl Settlement {
             missing: pending[missing..].to_vec(),
             lost: Vec::new(),
         };
+        if known == reported && pending.is_empty() {
+            // Nearly always, and many agents come back at once.
+            return settled(known, 0);
+        }
         let kept = total(&list(known));
         if !understands_operations && kept.is_some() {
             // It is told the whole list each time: the master's view stays.

@@ -78,6 +78,9 @@ impl Leadership {
 
     /// Converts the pool. Errors: why the operation is not carried out; the pool is as it was.
     fn check_operation(&self, pool: &mut Pool, operation: &mut offer::Operation) -> Result<Vec<Conversion>, String> {
+        for resource in validate::operation_resources(operation) {
+            allocate_to(std::slice::from_mut(resource), &pool.role);
+        }
         validate::operation_format(operation)
             .map_err(|why| format!("Operation attempted with invalid resources: {why}"))?;
         if operation
@@ -91,7 +94,6 @@ impl Leadership {
         }
         for resource in validate::operation_resources(operation) {
             upgrade_resource(resource);
-            allocate_to(std::slice::from_mut(resource), &pool.role);
         }
         let (Some(agent), Some(framework)) = (
             self.registry.agent(&pool.agent_id),

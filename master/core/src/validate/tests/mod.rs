@@ -4,6 +4,7 @@
 mod agents;
 mod calls;
 mod group;
+mod operations;
 mod quota;
 mod subscription;
 mod tasks;
