@@ -85,27 +85,35 @@ impl Drawing<'_> {
     }
 
     fn phases(&mut self) {
+        /// Labels nearer to each other than this would overlap.
+        const LABEL_MIN: f64 = 48.0;
         let phases = self.report.phases.clone();
         let y = self.y;
-        for (at, phase) in phases {
+        for (index, (at, phase)) in phases.iter().enumerate() {
             let name = match phase {
                 Phase::Begin => "begin",
                 Phase::Faults => "faults",
                 Phase::Healed => "healed",
                 Phase::End => "end",
             };
-            let x = self.x(at);
-            // The label of the last phase would leave the picture.
-            let (anchor, shift) = if x > WIDTH - 60.0 {
-                ("end", -3.0)
-            } else {
-                ("start", 3.0)
-            };
+            let x = self.x(*at);
             self.put(format_args!(
-                "<line class='rule' x1='{x:.1}' x2='{x:.1}' y1='2' y2='20'/><text x='{:.1}' y='{:.1}' text-anchor='{anchor}'>{name}</text>",
-                x + shift,
-                y - 3.0
+                "<line class='rule' x1='{x:.1}' x2='{x:.1}' y1='2' y2='20'/>"
             ));
+            let next = phases.get(index + 1).map_or(WIDTH + LABEL_MIN, |(at, _)| self.x(*at));
+            // The label of the last phase would leave the picture; of two short phases the later one is named.
+            if phase == &Phase::End && x > WIDTH - LABEL_MIN {
+                self.put(format_args!(
+                    "<text x='{WIDTH}' y='{:.1}' text-anchor='end'>{name}</text>",
+                    y - 3.0
+                ));
+            } else if next - x >= LABEL_MIN {
+                self.put(format_args!(
+                    "<text x='{:.1}' y='{:.1}'>{name}</text>",
+                    x + 3.0,
+                    y - 3.0
+                ));
+            }
         }
         self.y += 10.0;
     }
@@ -183,10 +191,14 @@ impl Drawing<'_> {
     fn rates(&mut self) {
         let report = self.report;
         let per_second = |count: u64, width: Micros| count as f64 * 1e6 / width.max(1) as f64;
-        let most = report
-            .buckets
+        // In the end everything is read once more, as fast as it can be: that may leave the picture.
+        let end = report
+            .phases
             .iter()
-            .map(|bucket| per_second(bucket.reads + bucket.writes + bucket.failed, bucket.width));
+            .find(|(_, phase)| *phase == Phase::End)
+            .map_or(Micros::MAX, |(at, _)| *at);
+        let load = report.buckets.iter().filter(|bucket| bucket.from + bucket.width <= end);
+        let most = load.map(|bucket| per_second(bucket.reads + bucket.writes + bucket.failed, bucket.width));
         let most = most.fold(1.0, f64::max);
         let top = self.frame(
             "calls per second",
@@ -210,7 +222,7 @@ impl Drawing<'_> {
                 if count == 0 {
                     continue;
                 }
-                let height = CURVE * per_second(count, bucket.width) / most;
+                let height = (CURVE * per_second(count, bucket.width) / most).min(CURVE - base);
                 base += height;
                 self.put(format_args!(
                     "<rect x='{x:.1}' y='{:.1}' width='{:.1}' height='{height:.1}' fill='var({colour})'/>",
@@ -219,14 +231,7 @@ impl Drawing<'_> {
                 ));
             }
         }
-        self.legend(
-            top,
-            &[
-                ("--blue", "writes"),
-                ("--teal", "reads"),
-                ("--bad", "refused or unknown"),
-            ],
-        );
+        self.legend(top, &[("--blue", "writes"), ("--teal", "reads"), ("--bad", "failed")]);
     }
 
     fn latencies(&mut self) {
