@@ -82,11 +82,11 @@ fn judge(facts: &Facts<'_>) -> Finding {
     for (task_key, calls) in &launches {
         findings.look();
         let (framework, task) = *task_key;
-        if let Some((_, line)) = committed.get(task_key) {
-            if calls.iter().all(|call| call.is.is_refused()) {
-                let what = format!("task {task} of {framework} was launched, though that had been refused");
-                findings.violated(what, calls.iter().map(|call| call.line).chain([*line]));
-            }
+        if let Some((_, line)) = committed.get(task_key)
+            && calls.iter().all(|call| call.is.is_refused())
+        {
+            let what = format!("task {task} of {framework} was launched, though that had been refused");
+            findings.violated(what, calls.iter().map(|call| call.line).chain([*line]));
         }
         if let Some((call, read)) = vanished.get(task_key) {
             let what = format!("the launch of task {task} of {framework} was acknowledged, and nobody knows the task");

@@ -25,6 +25,9 @@ const DESCRIPTORS_ABOVE_MAX: u64 = 64;
 /// streams (128 MiB at most) and what the allocator of memory keeps.
 const BYTES_ABOVE_MAX: u64 = 512 * 1024 * 1024;
 
+/// What of a sample is compared.
+type Measure = fn(&ReplicaSample) -> Option<u64>;
+
 fn judge(facts: &Facts<'_>) -> Finding {
     let mut findings = Findings::default();
     let (Some(faults), Some(end)) = (facts.began(Phase::Faults), facts.began(Phase::End)) else {
@@ -34,7 +37,7 @@ fn judge(facts: &Facts<'_>) -> Finding {
     for sample in facts.replicas.iter().filter(|sample| sample.is.at >= end) {
         last.insert(sample.is.node, sample);
     }
-    let kinds: [(&str, fn(&ReplicaSample) -> Option<u64>, u64); 2] = [
+    let kinds: [(&str, Measure, u64); 2] = [
         ("file descriptors", |sample| sample.descriptors, DESCRIPTORS_ABOVE_MAX),
         ("bytes of memory", |sample| sample.resident_bytes, BYTES_ABOVE_MAX),
     ];

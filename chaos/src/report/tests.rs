@@ -47,7 +47,6 @@ fn history() -> History {
         started_at: 1_795_249_666_987_906,
         workloads: vec![HOSTILE.into()],
         faults: vec!["kill".into(), "pause".into()],
-        ..Run::default()
     };
     let phase = |at, phase| Record::Phase(PhaseBegun { at, phase });
     let leader = |at, node, term| {
