@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use cluster_tests::cluster::binary;
+use cluster_tests::node::Node;
 use cluster_tests::processes;
+use cluster_tests::wait::wait_until;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use test_ports::free_port;
@@ -168,6 +170,49 @@ fn a_run_too_short_to_say_anything_is_no_pass_and_no_violation() -> Result<()> {
         &work,
     ];
     expect(&arguments, 3, &["not valid", "'kill'", "verdict: not decided"])
+}
+
+/// How many processes have the text on their command line, this one aside.
+fn processes_with(text: &str) -> Result<usize> {
+    let mut count = 0;
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line);
+        count += usize::from(pid != std::process::id() && line.contains(text) && processes::is_alive(pid));
+    }
+    Ok(count)
+}
+
+#[test]
+fn ctrl_c_ends_every_process_and_is_no_verdict() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let work = folder.path().join("work").display().to_string();
+    let arguments = [
+        "chaos",
+        "run",
+        "--seconds=600",
+        "--real_agents=1",
+        "--faults=kill,pause,partition",
+    ];
+    let mut arguments: Vec<String> = arguments.map(str::to_owned).to_vec();
+    arguments.extend([format!("--work_dir={work}"), "--logging_level=WARNING".to_owned()]);
+    let mut run = Node::new("chaos", binary()?, arguments, folder.path().join("log"));
+    run.start()?;
+    let history = Path::new(&work).join("history.jsonl");
+    wait_until("a fault has begun", PROMPT, || {
+        let text = std::fs::read_to_string(&history).unwrap_or_default();
+        Ok(text.contains("\"record\":\"fault\""))
+    })?;
+    processes::signal(run.pid().context("it runs")?, Signal::SIGINT)?;
+    let status = run.wait_for_exit(PROMPT)?;
+    let said = run.log_text();
+    ensure!(status.code() == Some(3), "{status}: {said}");
+    ensure!(said.contains("not valid: interrupted"), "{said}");
+    // Executors look from time to time whether the run that started their agent is still there.
+    wait_until("every process has ended", PROMPT, || Ok(processes_with(&work)? == 0))
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub(crate) enum Disk {
     /// A directory of this machine.
     Plain,
     /// A file system of ours.
-    Volume(Volume),
+    Volume(Box<Volume>),
     /// A small file system in memory.
     Small(Small),
 }

@@ -38,7 +38,7 @@ pub(super) async fn disks(config: &Config, kinds: &[FaultKind], around: &Surroun
     for place in 0..places(config) {
         let at = disk_directory(&config.directory, place);
         disks.push(match wish(place, kinds, around) {
-            Wish::Volume => Disk::Volume(Volume::start(&config.harness, &at).await?),
+            Wish::Volume => Disk::Volume(Box::new(Volume::start(&config.harness, &at).await?)),
             Wish::Small => Disk::Small(Small::start(&at)?),
             Wish::Plain => {
                 std::fs::create_dir_all(&at).with_context(|| format!("cannot create {}", at.display()))?;

@@ -92,7 +92,7 @@ fn damage(directory: &Path, dice: &mut Dice) -> Result<String, FaultError> {
     let length = file.metadata().context("cannot look at a file")?.len();
     let failed = || format!("cannot damage {}", path.display());
     if dice.coin() {
-        let lost = 1 + dice.next() % length.min(CUT_BYTES_MAX).max(1);
+        let lost = 1 + dice.next() % length.clamp(1, CUT_BYTES_MAX);
         file.set_len(length.saturating_sub(lost)).with_context(failed)?;
         return Ok(format!("{name} of {length} bytes without its last {lost}"));
     }
