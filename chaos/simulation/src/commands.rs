@@ -1,6 +1,10 @@
 //! The command line.
 
+mod children;
+mod many;
+mod planted;
 mod run;
+mod shrink;
 
 use std::process::ExitCode;
 
@@ -26,6 +30,10 @@ struct Arguments {
 enum Command {
     /// Runs one seed
     Run(run::Arguments),
+    /// Runs many seeds on all cores
+    Many(many::Arguments),
+    /// Shows that planted bugs are found
+    Planted(planted::Arguments),
 }
 
 /// Parses and runs.
@@ -40,6 +48,8 @@ pub(crate) fn main() -> ExitCode {
     };
     let code = match arguments.command {
         Command::Run(arguments) => run::main(arguments),
+        Command::Many(arguments) => many::main(&arguments),
+        Command::Planted(arguments) => planted::main(&arguments),
     };
     ExitCode::from(code)
 }

@@ -13,6 +13,7 @@ mod alone;
 mod cluster;
 mod commands;
 mod coverage;
+mod expected;
 mod faults;
 mod jobs;
 mod load;
