@@ -5,6 +5,7 @@
 //! replicated log, encoding of large answers in the readers' own futures.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use libprocess::{Exited, Links, Message, Upid};
@@ -31,6 +32,9 @@ pub(crate) const MAILBOX: usize = 4_096;
 
 /// Inputs handled before applied batches and Raft state are looked at again.
 const INPUTS_PER_TURN: usize = 64;
+
+/// Pause before a refused announcement is proposed again: about as long as a hand-over takes.
+const ANNOUNCE_AGAIN: Duration = Duration::from_millis(10);
 
 /// What every part of one master shares.
 pub(crate) struct Context {
@@ -103,6 +107,9 @@ pub(crate) struct Inbox {
 enum State {
     /// Another replica leads, or nobody.
     Following,
+    /// The log refused the announcement of this replica, which still leads, and is asked again at that time. It may refuse
+    /// for as long as a leadership is being handed over, and says so at once: without a pause both would do nothing else.
+    Refused { again: Instant },
     /// This replica won `term` and has proposed its announcement.
     Announcing { term: u64, master_id: String },
     /// The announcement is applied.
@@ -127,7 +134,8 @@ pub(crate) async fn run(context: Arc<Context>, mut inbox: Inbox) {
     loop {
         let leading = match &state {
             State::Leading(leadership) => leadership.next_deadline(),
-            _ => None,
+            State::Refused { again } => Some(*again),
+            State::Following | State::Announcing { .. } => None,
         };
         let deadline = leading.into_iter().chain(retired.deadline()).min();
         let timer = async {
@@ -167,9 +175,7 @@ pub(crate) async fn run(context: Arc<Context>, mut inbox: Inbox) {
                     && *id == (ProposalId { term: *term, number: 0 })
                 {
                     tracing::info!(node_id = context.config.node_id, %error, "the announcement failed");
-                    state = State::Following;
-                    let now = status.borrow().clone();
-                    raft_changed(&context, &mut state, &mut retired, &now);
+                    state = State::Refused { again: Instant::now() + ANNOUNCE_AGAIN };
                 } else {
                     retired.completion(completion);
                 }
@@ -182,6 +188,11 @@ pub(crate) async fn run(context: Arc<Context>, mut inbox: Inbox) {
                 if let State::Leading(leadership) = &mut state {
                     leadership.run_timers(now);
                     leader::publish(&context, state.takes_calls());
+                }
+                if matches!(state, State::Refused { again } if again <= now) {
+                    state = State::Following;
+                    let now = status.borrow().clone();
+                    raft_changed(&context, &mut state, &mut retired, &now);
                 }
             }
             Some(exited) = inbox.exited.recv() => {
@@ -275,7 +286,7 @@ fn batch_applied(context: &Arc<Context>, state: &mut State, mut batch: Batch) {
 fn raft_changed(context: &Arc<Context>, state: &mut State, retired: &mut Retired, status: &Status) {
     let leads = status.role == Role::Leader;
     let current_term = match state {
-        State::Following => None,
+        State::Following | State::Refused { .. } => None,
         State::Announcing { term, .. } => Some(*term),
         State::Leading(leadership) => Some(leadership.term),
     };
@@ -288,6 +299,9 @@ fn raft_changed(context: &Arc<Context>, state: &mut State, retired: &mut Retired
         // Ends every stream cleanly.
         *state = State::Following;
         context.metrics.elected(false);
+    }
+    if !leads && matches!(state, State::Refused { .. }) {
+        *state = State::Following;
     }
     if leads && matches!(state, State::Following) {
         *state = announce(context, status.term);
