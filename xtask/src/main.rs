@@ -8,6 +8,7 @@ mod chaos;
 mod clients;
 mod packages;
 mod shell;
+mod simulate;
 mod test;
 mod verify;
 
@@ -28,6 +29,8 @@ usage: cargo xtask <verb>
   chaos [--minutes M] [ARGUMENTS]
                   clusters of real processes under faults, with 3 and with 5 masters in turn, for M minutes (60); further
                   arguments go to `mesoraft chaos run`; histories are left under target/chaos
+  simulate        many seeds of the simulation on all cores: --seeds N [--seed S] [--minutes M]; one of them again:
+                  simulate run --seed S [...]; the test of the tests: simulate planted [BUG...] [--seeds-max N]
   help            this text
 ";
 
@@ -60,6 +63,7 @@ fn run(arguments: &[String]) -> Result<bool> {
         }
         "bench" => bench::bench(rest),
         "chaos" => chaos::chaos(rest),
+        "simulate" => simulate::simulate(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
             Ok(true)

@@ -14,7 +14,7 @@ use replicated_log::MemoryStore;
 use seams::Seams;
 use tokio::sync::Notify;
 
-use crate::network::{HostId, Net, WallClock, seams};
+use crate::network::{Net, WallClock, seams};
 use crate::plan::Plan;
 use crate::random::Random;
 
@@ -39,8 +39,6 @@ pub(crate) enum Ended {
 pub(crate) struct Machine {
     /// Name in turmoil.
     pub(crate) name: String,
-    /// Number in the network.
-    pub(crate) host: HostId,
     /// Its address.
     pub(crate) address: Ipv4Addr,
     /// Node id of its master.
@@ -125,7 +123,6 @@ impl Cluster {
             let random = Random::of(plan.seed, &format!("host/{name}"));
             machines.push(Shared(Arc::new(Mutex::new(Machine {
                 name: name.clone(),
-                host,
                 address,
                 node,
                 store: store.clone(),

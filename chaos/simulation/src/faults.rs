@@ -45,8 +45,8 @@ enum Undo {
     FastDisk(HostId),
     /// Say again what was said.
     Replay,
-    /// Start the host of the agents again.
-    StartAgents,
+    /// Start an agent again.
+    StartAgent(u64),
 }
 
 /// A fault that has begun.
@@ -168,11 +168,11 @@ impl Run<'_> {
                 (members, String::new(), undo)
             }
             FaultKind::Stop => {
-                self.cluster.machines[victim].lock().ask_to_stop();
+                self.ask_to_stop(victim);
                 (vec![victim], String::new(), vec![Undo::Start(victim)])
             }
             FaultKind::Upgrade => {
-                self.cluster.machines[victim].lock().ask_to_stop();
+                self.ask_to_stop(victim);
                 let rest = members.iter().copied().filter(|member| *member != victim).collect();
                 (members, String::new(), vec![Undo::Start(victim), Undo::Restart(rest)])
             }
@@ -186,10 +186,11 @@ impl Run<'_> {
                 (vec![host], String::new(), vec![Undo::Thaw(host)])
             }
             FaultKind::AgentKill => {
-                if !self.kill_agents() {
+                let number = random.next();
+                if !self.load.kill_agent(number)? {
                     return Ok(None);
                 }
-                (vec![self.agents_host], String::new(), vec![Undo::StartAgents])
+                (vec![self.agents_host], String::new(), vec![Undo::StartAgent(number)])
             }
             FaultKind::FrameworkKill => {
                 self.kill_framework(random.next());
@@ -439,7 +440,9 @@ impl Run<'_> {
                     .set_latency(Duration::ZERO..=Duration::from_micros(self.plan.sync_max));
             }
             Undo::Replay => self.replay()?,
-            Undo::StartAgents => self.start_agents(),
+            Undo::StartAgent(number) => {
+                self.load.restart_agent(number)?;
+            }
         }
         Ok(())
     }

@@ -1,59 +1,67 @@
-//! What uses the cluster during a run: agents and frameworks.
+//! What uses the cluster during a run: hollow agents, and the workloads of `chaos::workload`.
 
-use std::net::IpAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::Result;
-use chaos::history::{Operation, Outcome, Recorder, Sight};
-use chaos::hollow::{Fleet, FleetConfig};
-use client::{CallOutcome, MasterList, Notice, Scheduler, SchedulerConfig};
-use proto::v1::value::Scalar;
-use proto::v1::{CommandInfo, FrameworkId, FrameworkInfo, Resource, TaskId, TaskInfo, value};
+use anyhow::{Result, bail};
+use chaos::history::Recorder;
+use chaos::hollow::Fleet;
+use chaos::workload::{Options, Workload, World, fleet};
+use client::{MasterList, Notice, Scheduler, SchedulerConfig};
+use proto::v1::FrameworkInfo;
 use seams::Seams;
-use tokio::sync::Notify;
 
 use crate::cluster::millis;
+use crate::coverage::Counters;
 use crate::jobs::Jobs;
+use crate::plan::Plan;
+
+/// Time the workloads get to finish what is open, after they were stopped.
+const CLOSING_MILLIS: u64 = 12_000;
+
+/// What becomes of the workloads.
+#[derive(Debug, Default)]
+struct State {
+    running: usize,
+    failed: Option<String>,
+    fleet: Option<Arc<Fleet>>,
+}
 
 /// The load of a run.
 pub(crate) struct Load {
-    masters: MasterList,
-    seams: Seams,
-    recorder: Recorder,
+    world: World,
+    agents_world: World,
     jobs: Jobs,
-    kill: Arc<Notify>,
-    stopped: Arc<AtomicBool>,
-    over: Arc<AtomicBool>,
+    agents_jobs: Jobs,
+    agents_ip: Ipv4Addr,
+    agents: usize,
+    scale: f64,
+    counters: Counters,
+    state: Arc<Mutex<State>>,
 }
 
-fn scalar(name: &str, amount: f64) -> Resource {
-    Resource {
-        name: name.to_owned(),
-        r#type: value::Type::Scalar.into(),
-        scalar: Some(Scalar { value: amount }),
-        ..Resource::default()
-    }
-}
-
-/// What runs on the host of the agents.
-pub(crate) async fn agents(masters: MasterList, address: IpAddr, count: usize, seams: Seams) -> turmoil::Result {
-    let IpAddr::V4(ip) = address else {
-        return Err("agents need IPv4".into());
-    };
-    let resources = vec![scalar("cpus", 4.0), scalar("mem", 4096.0)];
-    let config = FleetConfig {
-        ip,
-        task_duration: Some(millis(1_500)),
-        ..FleetConfig::new(masters, count, resources)
-    };
-    let _fleet = Fleet::start(config, seams).await?;
-    std::future::pending().await
+/// Where the load runs.
+pub(crate) struct Places {
+    /// Seams of the host of the clients.
+    pub(crate) clients: Seams,
+    /// What does the clients' work.
+    pub(crate) client_jobs: Jobs,
+    /// Seams of the host of the agents.
+    pub(crate) agents: Seams,
+    /// What does the agents' work.
+    pub(crate) agents_jobs: Jobs,
+    /// Address of the host of the agents.
+    pub(crate) agents_ip: Ipv4Addr,
 }
 
 /// One write: a framework that was not there before subscribes. Returns when it is acknowledged.
 pub(crate) async fn write(masters: MasterList, seams: Seams) {
-    let config = SchedulerConfig::new(masters, framework("probe", None));
+    let framework = FrameworkInfo {
+        user: "root".to_owned(),
+        name: "probe".to_owned(),
+        ..FrameworkInfo::default()
+    };
+    let config = SchedulerConfig::new(masters, framework);
     let Ok((_scheduler, mut notices)) = Scheduler::start(config, seams) else {
         return;
     };
@@ -64,155 +72,137 @@ pub(crate) async fn write(masters: MasterList, seams: Seams) {
     }
 }
 
-fn framework(name: &str, id: Option<FrameworkId>) -> FrameworkInfo {
-    FrameworkInfo {
-        user: "root".to_owned(),
-        name: name.to_owned(),
-        id,
-        failover_timeout: Some(3600.0),
-        ..FrameworkInfo::default()
-    }
-}
+/// Workloads that run beside the agents.
+const WORKLOADS: [Workload; 4] = [
+    Workload::Tasks,
+    Workload::Frameworks,
+    Workload::Events,
+    Workload::Registers,
+];
 
 impl Load {
-    pub(crate) fn new(masters: MasterList, seams: Seams, recorder: Recorder, _seed: u64, jobs: Jobs) -> Load {
+    pub(crate) fn new(
+        masters: &MasterList,
+        places: Places,
+        recorder: &Recorder,
+        plan: &Plan,
+        counters: &Counters,
+    ) -> Load {
+        let world = |seams: Seams| World::new(masters.clone(), seams, recorder.clone(), plan.seed);
         Load {
-            masters,
-            seams,
-            recorder,
-            jobs,
-            kill: Arc::default(),
-            stopped: Arc::default(),
-            over: Arc::default(),
+            world: world(places.clients),
+            agents_world: world(places.agents),
+            jobs: places.client_jobs,
+            agents_jobs: places.agents_jobs,
+            agents_ip: places.agents_ip,
+            agents: plan.agents,
+            scale: plan.load,
+            counters: counters.clone(),
+            state: Arc::default(),
         }
     }
 
     /// Names of the workloads.
     pub(crate) fn names() -> Vec<String> {
-        vec!["launches".to_owned()]
+        WORKLOADS.iter().map(|workload| workload.name().to_owned()).collect()
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins.
     pub(crate) fn start(&self) -> Result<()> {
-        let (masters, seams, recorder) = (self.masters.clone(), self.seams.clone(), self.recorder.clone());
-        let (kill, stopped, over) = (self.kill.clone(), self.stopped.clone(), self.over.clone());
-        self.jobs.give(async move {
-            launches(masters, seams, recorder, kill, stopped).await;
-            over.store(true, Ordering::Relaxed);
-        })
+        let options = Options {
+            name: "agent".to_owned(),
+            ip: self.agents_ip,
+            ..Workload::Agents.options()
+        };
+        let config = fleet(&self.agents_world, &options, self.agents);
+        let (seams, state) = (self.agents_world.seams.clone(), self.state.clone());
+        self.agents_jobs.give(async move {
+            let started = Fleet::start(config, seams).await;
+            let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            match started {
+                Ok(fleet) => state.fleet = Some(Arc::new(fleet)),
+                Err(error) => state.failed = Some(format!("the agents cannot start: {error}")),
+            }
+        })?;
+        for workload in WORKLOADS {
+            let usual = workload.options();
+            let options = Options {
+                rate: usual.rate * self.scale,
+                closing: millis(CLOSING_MILLIS),
+                ..usual
+            };
+            let running = workload.run(self.world.clone(), options);
+            self.state().running += 1;
+            let (state, counters) = (self.state.clone(), self.counters.clone());
+            self.jobs.give(async move {
+                let ended = running.await;
+                let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                state.running -= 1;
+                match ended {
+                    Ok(summary) => {
+                        for (name, count) in &summary.counts {
+                            counters.add(&format!("workload/{}/{name}", summary.workload), *count);
+                        }
+                    }
+                    Err(error) => state.failed = Some(error.to_string()),
+                }
+            })?;
+        }
+        Ok(())
     }
 
     /// A scheduler dies, and another takes its framework over.
-    pub(crate) fn kill_framework(&self, _number: u64) {
-        self.kill.notify_one();
+    pub(crate) fn kill_framework(&self, number: u64) {
+        self.world.framework_kills.kill(number);
+    }
+
+    /// An agent dies; `true` if there are agents.
+    pub(crate) fn kill_agent(&self, number: u64) -> Result<bool> {
+        self.with_agent(number, |fleet, agent| async move { fleet.kill(agent).await })
+    }
+
+    /// It comes back: with its tasks, or, after a reboot, without.
+    pub(crate) fn restart_agent(&self, number: u64) -> Result<bool> {
+        if number.is_multiple_of(3) {
+            self.with_agent(number, |fleet, agent| async move { fleet.reboot(agent).await })
+        } else {
+            self.with_agent(number, |fleet, agent| async move { fleet.restart(agent).await })
+        }
+    }
+
+    fn with_agent<F>(&self, number: u64, work: impl FnOnce(Arc<Fleet>, usize) -> F) -> Result<bool>
+    where
+        F: Future<Output = std::io::Result<()>> + 'static,
+    {
+        let Some(fleet) = self.state().fleet.clone() else {
+            return Ok(false);
+        };
+        let agent = usize::try_from(number % self.agents.max(1) as u64)?;
+        let (state, working) = (self.state.clone(), work(fleet, agent));
+        self.agents_jobs.give(async move {
+            if let Err(error) = working.await {
+                let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                state.failed = Some(format!("an agent cannot be killed or restarted: {error}"));
+            }
+        })?;
+        Ok(true)
     }
 
     /// No more is begun.
     pub(crate) fn stop(&self) {
-        self.stopped.store(true, Ordering::Relaxed);
-        self.kill.notify_one();
+        self.world.stop.cancel();
     }
 
-    /// Whether all has come to its end.
-    pub(crate) fn is_over(&self) -> bool {
-        self.over.load(Ordering::Relaxed)
-    }
-}
-
-async fn launches(masters: MasterList, seams: Seams, recorder: Recorder, kill: Arc<Notify>, stopped: Arc<AtomicBool>) {
-    let mut id = None;
-    let mut number = 0;
-    while !stopped.load(Ordering::Relaxed) {
-        let config = SchedulerConfig::new(masters.clone(), framework("launches", id.clone()));
-        let Ok((scheduler, mut notices)) = Scheduler::start(config, seams.clone()) else {
-            return;
-        };
-        loop {
-            let notice = tokio::select! {
-                biased;
-                () = kill.notified() => break,
-                notice = notices.next() => notice,
-            };
-            match notice {
-                None => break,
-                Some(notice) => take(notice, &scheduler, &recorder, &mut id, &mut number).await,
-            }
+    /// Whether all has come to its end. Errors: a workload failed, so the run says nothing.
+    pub(crate) fn is_over(&self) -> Result<bool> {
+        let state = self.state();
+        if let Some(failed) = &state.failed {
+            bail!("{failed}");
         }
-    }
-}
-
-async fn take(
-    notice: Notice,
-    scheduler: &Scheduler,
-    recorder: &Recorder,
-    id: &mut Option<FrameworkId>,
-    number: &mut u64,
-) {
-    const NAME: &str = "launches";
-    match notice {
-        Notice::Subscribed {
-            framework_id,
-            master,
-            master_info,
-            again,
-        } => {
-            let sight = Sight::Subscribed {
-                framework: framework_id.value.clone(),
-                master,
-                leadership: master_info.map(|info| info.id).unwrap_or_default(),
-                again,
-            };
-            recorder.saw(NAME, sight);
-            *id = Some(framework_id);
-        }
-        Notice::Event(event) => {
-            let framework = id.as_ref().map(|id| id.value.clone()).unwrap_or_default();
-            for offer in event.offers.into_iter().flat_map(|offers| offers.offers) {
-                *number += 1;
-                let task = format!("t{number}");
-                let info = TaskInfo {
-                    name: task.clone(),
-                    task_id: TaskId { value: task.clone() },
-                    agent_id: offer.agent_id.clone(),
-                    resources: vec![scalar("cpus", 0.5), scalar("mem", 64.0)],
-                    command: Some(CommandInfo::default()),
-                    ..TaskInfo::default()
-                };
-                let operation = Operation::Launch {
-                    framework: framework.clone(),
-                    agent: offer.agent_id.value.clone(),
-                    offers: vec![offer.id.value.clone()],
-                    tasks: vec![task],
-                };
-                let call = recorder.begin(NAME, operation);
-                let outcome = scheduler.launch(vec![offer.id], vec![info], None).await;
-                recorder.end(call, outcome_of(outcome));
-            }
-            if let Some(status) = event.update.and_then(|update| Some(update.status)) {
-                let uuid = status.uuid.clone().unwrap_or_default();
-                let sight = Sight::Updated {
-                    framework: framework.clone(),
-                    task: status.task_id.value.clone(),
-                    state: status.state().as_str_name().to_owned(),
-                    uuid: uuid.iter().map(|byte| format!("{byte:02x}")).collect(),
-                    reason: String::new(),
-                    source: String::new(),
-                };
-                recorder.saw(NAME, sight);
-                if !uuid.is_empty() {
-                    drop(scheduler.acknowledge(&status).await);
-                }
-            }
-        }
-        Notice::Disconnected { .. } | Notice::Ended { .. } => {}
-    }
-}
-
-fn outcome_of(outcome: CallOutcome) -> Outcome {
-    match outcome {
-        CallOutcome::Accepted => Outcome::Ok { value: String::new() },
-        CallOutcome::Refused { text, .. } => Outcome::Refused { text },
-        CallOutcome::NotSent { reason } => Outcome::Refused { text: reason },
-        CallOutcome::Unknown { reason } => Outcome::Unknown { reason },
+        Ok(state.running == 0)
     }
 }

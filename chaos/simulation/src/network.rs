@@ -53,7 +53,6 @@ struct State {
 
 #[derive(Debug)]
 struct Host {
-    address: IpAddr,
     /// Neither reads nor writes: its process stands still.
     frozen: bool,
 }
@@ -69,8 +68,6 @@ struct Closed {
 struct End {
     me: HostId,
     peer: HostId,
-    local: SocketAddr,
-    remote: SocketAddr,
     broken: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
@@ -98,10 +95,7 @@ impl Net {
             .enumerate()
             .map(|(id, address)| (*address, id))
             .collect();
-        let hosts = addresses
-            .into_iter()
-            .map(|address| Host { address, frozen: false })
-            .collect();
+        let hosts = addresses.iter().map(|_| Host { frozen: false }).collect();
         Net(Arc::new(Mutex::new(State {
             hosts,
             ids,

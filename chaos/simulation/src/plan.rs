@@ -69,6 +69,8 @@ pub(crate) struct Plan {
     pub(crate) sync_max: u64,
     /// Agents.
     pub(crate) agents: usize,
+    /// How much load there is, compared with what the workloads take for usual.
+    pub(crate) load: f64,
     /// The faults, in the order in which they begin.
     pub(crate) faults: Vec<Fault>,
 }
@@ -92,6 +94,7 @@ impl Plan {
             latency_max: *random.one_of(&[2_000, 5_000, 15_000]),
             sync_max: *random.one_of(&[0, 1_000, 4_000, 20_000]),
             agents: usize::try_from(random.between(1, 3)).unwrap_or(1),
+            load: *random.one_of(&[0.15, 0.3, 0.6]),
             faults: Vec::new(),
         };
         let count = random.between(FAULTS_MIN, FAULTS_MAX);

@@ -19,7 +19,7 @@ use crate::cluster::{Cluster, Shared};
 use crate::coverage::Counters;
 use crate::faults::{Active, Loss, Replacement};
 use crate::jobs::{Jobs, jobs};
-use crate::load::{Load, agents};
+use crate::load::{Load, Places};
 use crate::network::{HostId, Net, WallClock, seams};
 use crate::oracle::{Oracle, Violation};
 use crate::plan::{Fault, Plan};
@@ -125,6 +125,7 @@ impl Run<'_> {
         set_step(now);
         self.net.tick(now);
         self.watch_masters()?;
+        self.load.is_over()?;
         self.replacements()?;
         if now >= self.next_sample {
             self.next_sample = now + machines::SAMPLE_EVERY;
@@ -215,21 +216,24 @@ fn build<'a>(plan: Plan, recorder: Recorder, trace: Trace) -> Result<Run<'a>> {
     let (operator_jobs, worker) = jobs();
     sim.host("operator", move || worker.clone().run());
     let masters = cluster.master_list()?;
-    let agents_seams = host_seams(agents_host);
-    let (fleet, address) = (masters.clone(), addresses[agents_host]);
-    let count = plan.agents;
-    sim.host("agents", move || {
-        agents(fleet.clone(), address, count, agents_seams.clone())
-    });
+    let (agents_jobs, worker) = jobs();
+    sim.host("agents", move || worker.clone().run());
     let (client_jobs, worker) = jobs();
     sim.host("clients", move || worker.clone().run());
-    let load = Load::new(
-        masters,
-        host_seams(clients_host),
-        recorder.clone(),
-        plan.seed,
+    let IpAddr::V4(agents_ip) = addresses[agents_host] else {
+        anyhow::bail!(
+            "the agents' host has the address {}: expected IPv4",
+            addresses[agents_host]
+        )
+    };
+    let places = Places {
+        clients: host_seams(clients_host),
         client_jobs,
-    );
+        agents: host_seams(agents_host),
+        agents_jobs,
+        agents_ip,
+    };
+    let load = Load::new(&masters, places, &recorder, &plan, &counters);
     let next_node = machines as u64 + 1;
     Ok(Run {
         plan,

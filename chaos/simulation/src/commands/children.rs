@@ -150,10 +150,15 @@ impl Pool {
                 }
                 if hangs {
                     running.process.kill().context("cannot kill a seed that hangs")?;
-                    running.process.wait().context("cannot wait for a seed that was killed")?;
+                    running
+                        .process
+                        .wait()
+                        .context("cannot wait for a seed that was killed")?;
                 }
                 let Running { child, output, .. } = self.running.swap_remove(place);
-                let (stdout, stderr) = output.join().map_err(|_| anyhow!("the output of a seed cannot be read"))?;
+                let (stdout, stderr) = output
+                    .join()
+                    .map_err(|_| anyhow!("the output of a seed cannot be read"))?;
                 let outcome = match ended.and_then(|status| status.code()) {
                     _ if hangs => Outcome::Broken(format!("it did not end within {LIMIT_SECONDS} s")),
                     Some(code) if code <= i32::from(VIOLATED) => match serde_json::from_str(stdout.trim()) {

@@ -73,7 +73,9 @@ pub(super) fn main(arguments: &Arguments) -> u8 {
 fn many(arguments: &Arguments) -> Result<u8> {
     let began = wall_seconds()?;
     let deadline = arguments.minutes.map(|minutes| began + minutes * 60.0);
-    let end = arguments.seeds.map_or(u64::MAX, |seeds| arguments.seed.saturating_add(seeds));
+    let end = arguments
+        .seeds
+        .map_or(u64::MAX, |seeds| arguments.seed.saturating_add(seeds));
     let mut pool = Pool::new(arguments.jobs)?;
     let mut next = arguments.seed;
     let mut done = 0_u64;
@@ -116,9 +118,15 @@ fn many(arguments: &Arguments) -> Result<u8> {
         let budget = Duration::from_secs(arguments.shrink_seconds);
         for (child, report) in violated.iter().take(SHRUNK_MAX) {
             let small = shrink::shrink(&mut pool, child, report, budget)?;
-            println!("seed {}: the smallest set of faults found that breaks '{}':", child.seed, report.violations[0].rule);
+            println!(
+                "seed {}: the smallest set of faults found that breaks '{}':",
+                child.seed, report.violations[0].rule
+            );
             for fault in &small.faults {
-                println!("  fault {} at {} ms for {} ms: {}", fault.number, fault.at, fault.lasts, fault.kind);
+                println!(
+                    "  fault {} at {} ms for {} ms: {}",
+                    fault.number, fault.at, fault.lasts, fault.kind
+                );
             }
             println!("  reproduce: {}", small.child.command());
         }
@@ -143,9 +151,11 @@ fn many(arguments: &Arguments) -> Result<u8> {
         simulated as f64 / 1_000.0 / took.max(0.01)
     );
     let not_valid = done >= LONG && arguments.planted.is_none() && !missing.is_empty();
-    Ok(match (violated.is_empty(), broken.is_empty() && !not_valid && done > 0) {
-        (false, _) => VIOLATED,
-        (true, false) => HARNESS,
-        (true, true) => HELD,
-    })
+    Ok(
+        match (violated.is_empty(), broken.is_empty() && !not_valid && done > 0) {
+            (false, _) => VIOLATED,
+            (true, false) => HARNESS,
+            (true, true) => HELD,
+        },
+    )
 }

@@ -53,7 +53,10 @@ fn planted(arguments: &Arguments) -> Result<u8> {
         let took = wall_seconds()? - began;
         match found {
             Some(found) => {
-                println!("| {bug} | {} | {} | {} | {took:.0} |", found.rule, found.seeds, found.seed);
+                println!(
+                    "| {bug} | {} | {} | {} | {took:.0} |",
+                    found.rule, found.seeds, found.seed
+                );
                 eprintln!("{bug}: {}", found.what);
             }
             None => {
@@ -83,14 +86,21 @@ fn find(arguments: &Arguments, bug: Bug) -> Result<Option<Found>> {
             })?;
             next += 1;
         }
-        let Some((child, outcome)) = pool.next()? else { return Ok(None) };
+        let Some((child, outcome)) = pool.next()? else {
+            return Ok(None);
+        };
         seeds += 1;
         match outcome {
             Outcome::Report(report) => {
                 if let Some(violation) = report.violations.into_iter().next() {
                     let Child { seed, .. } = child;
                     let (rule, what) = (violation.rule, violation.what);
-                    return Ok(Some(Found { seeds, seed, rule, what }));
+                    return Ok(Some(Found {
+                        seeds,
+                        seed,
+                        rule,
+                        what,
+                    }));
                 }
             }
             // A broken harness finds nothing.

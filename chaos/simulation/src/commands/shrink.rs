@@ -18,7 +18,11 @@ pub(super) struct Small {
 
 /// Leaves out faults for as long as the same rule is broken and there is time.
 pub(super) fn shrink(pool: &mut Pool, child: &Child, report: &Report, budget: Duration) -> Result<Small> {
-    let rule = report.violations.first().map(|violation| violation.rule.clone()).unwrap_or_default();
+    let rule = report
+        .violations
+        .first()
+        .map(|violation| violation.rule.clone())
+        .unwrap_or_default();
     let deadline = wall_seconds()? + budget.as_secs_f64();
     let mut kept: Vec<u64> = report.faults.iter().map(|fault| fault.number).collect();
     let mut pieces = 2;
@@ -56,7 +60,12 @@ pub(super) fn shrink(pool: &mut Pool, child: &Child, report: &Report, budget: Du
             only: Some(kept.clone()),
             ..child.clone()
         },
-        faults: report.faults.iter().filter(|fault| kept.contains(&fault.number)).cloned().collect(),
+        faults: report
+            .faults
+            .iter()
+            .filter(|fault| kept.contains(&fault.number))
+            .cloned()
+            .collect(),
     })
 }
 

@@ -60,8 +60,6 @@ impl Wire {
         let end = End {
             me,
             peer: other,
-            local,
-            remote: peer,
             broken: false,
             reader: None,
             writer: None,

@@ -7,7 +7,7 @@ use chaos::history::{Record, ReplicaSample};
 use replicated_log::Role;
 
 use super::Run;
-use crate::cluster::{Ended, RAFT_PORT, millis};
+use crate::cluster::{Ended, Machine, millis};
 use crate::network::{HostId, Recording};
 use crate::random::Random;
 
@@ -66,6 +66,7 @@ impl Run<'_> {
     /// The master of a machine dies at once.
     pub(crate) fn kill(&mut self, host: HostId) -> Result<()> {
         let mut machine = self.cluster.machines[host].lock();
+        self.count(&machine);
         machine.down();
         let name = machine.name.clone();
         drop(machine);
@@ -73,6 +74,24 @@ impl Run<'_> {
         self.trace.numbers(self.now(), "killed", &[host as u64]);
         self.sim.crash(name);
         Ok(())
+    }
+
+    /// Adds up what a master has counted, which dies with it.
+    pub(crate) fn count(&self, machine: &Machine) {
+        let Some(master) = &machine.master else { return };
+        for (name, count) in master.counters() {
+            self.counters.add(&name, count);
+        }
+        for (event, count) in master.log_counters().all() {
+            self.counters.add(&format!("raft/{}", event.name()), count);
+        }
+    }
+
+    /// Asks a master to stop in order.
+    pub(crate) fn ask_to_stop(&self, host: HostId) {
+        let machine = self.cluster.machines[host].lock();
+        self.count(&machine);
+        machine.ask_to_stop();
     }
 
     /// Starts the master of a machine if it is a member and none runs there.
@@ -115,20 +134,6 @@ impl Run<'_> {
                     false => self.net.close(from, to),
                 }
             }
-        }
-    }
-
-    pub(crate) fn kill_agents(&mut self) -> bool {
-        let runs = self.sim.is_host_running("agents");
-        if runs {
-            self.sim.crash("agents");
-        }
-        runs
-    }
-
-    pub(crate) fn start_agents(&mut self) {
-        if !self.sim.is_host_running("agents") {
-            self.sim.bounce("agents");
         }
     }
 
@@ -182,7 +187,6 @@ impl Run<'_> {
                 drop(tokio::time::timeout(millis(1_500), said).await);
             })?;
         }
-        debug_assert!(RAFT_PORT > 0);
         Ok(())
     }
 
@@ -247,8 +251,8 @@ impl Run<'_> {
         let host = self.upgrades.remove(0);
         let machine = self.cluster.machines[host].lock();
         if machine.is_member && machine.master.is_some() {
-            machine.ask_to_stop();
             drop(machine);
+            self.ask_to_stop(host);
             self.restarts.push((self.now() + RESTART_AFTER, host));
         }
     }

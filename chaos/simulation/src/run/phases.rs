@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
+use chaos::check::Finding;
 use chaos::history::{Coverage, History, Phase, Record};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -80,7 +81,7 @@ impl Run<'_> {
             if !self.oracle.violations.is_empty() {
                 return Ok(());
             }
-            let quiet = stopped && self.load.is_over() && written.load(Ordering::Relaxed);
+            let quiet = stopped && self.load.is_over()? && written.load(Ordering::Relaxed);
             let members = self.members();
             if quiet && self.replacements.is_empty() && self.all_equal(&members) {
                 self.counters.add("healed/equal-ms", now / 1_000);
@@ -90,6 +91,25 @@ impl Run<'_> {
                 let text = self.why_unequal();
                 self.oracle.violated("liveness-equal", text);
                 return Ok(());
+            }
+        }
+    }
+
+    /// Lets the checkers judge the whole history. What they leave undecided is counted: it is no pass.
+    fn judge(&mut self, history: &History) {
+        for verdict in chaos::check::check(history) {
+            match &verdict.finding {
+                Finding::Held { .. } => self.counters.add(&format!("check/{}", verdict.check), 1),
+                Finding::NothingToCheck => self.counters.add(&format!("nothing-to-check/{}", verdict.check), 1),
+                Finding::Undecided { .. } => self.counters.add(&format!("undecided/{}", verdict.check), 1),
+                Finding::Violated { count, violations } => {
+                    let first = violations.first();
+                    let what = first.map_or(String::new(), |first| {
+                        format!("{} (lines {:?})", first.what, first.evidence)
+                    });
+                    self.oracle
+                        .violated(&verdict.check, format!("{count} times, first: {what}"));
+                }
             }
         }
     }
@@ -122,19 +142,23 @@ impl Run<'_> {
         format!(
             "replicas are not equal {EQUAL_WITHIN} us after all faults ended (replacements {:?}, load over: {}): {}",
             self.replacements,
-            self.load.is_over(),
+            self.load.is_over().unwrap_or(true),
             states.join("; ")
         )
     }
 
     /// Ends the run: history, trace and what is known.
     pub(super) fn report(mut self) -> Result<(Report, History)> {
+        for machine in &self.cluster.machines {
+            self.count(&machine.lock());
+        }
         self.counters.add("election/leaderships", self.oracle.leaderships());
         self.counters.add("election/shared-term", self.oracle.shared_terms());
         for (name, count) in self.counters.all() {
             self.recorder.record(Record::Coverage(Coverage { name, count }));
         }
         let history = self.recorder.finish()?;
+        self.judge(&history);
         let mut bytes = Vec::new();
         history.write(&mut bytes)?;
         let mut hash = Xxh3::new();
