@@ -1,6 +1,6 @@
 //! `mesoraft chaos run`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -199,6 +199,15 @@ async fn run_until_stopped(config: Config) -> Result<chaos::run::Outcome, Failur
     }
 }
 
+/// What the program under test says of its version; empty when it says nothing, which the run itself will show.
+fn version_of(program: &Path) -> String {
+    let output = std::process::Command::new(program).arg("--version").output();
+    output.map_or_else(
+        |_| String::new(),
+        |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+    )
+}
+
 impl Args {
     fn into_config(self) -> anyhow::Result<Config> {
         let harness = std::env::current_exe().context("cannot find this program's file")?;
@@ -212,9 +221,9 @@ impl Args {
             (None, minutes) => Duration::from_secs(minutes.unwrap_or(2).saturating_mul(60)),
         };
         Ok(Config {
-            program,
+            version: version_of(&program),
             harness,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            program,
             other_program: self.other_binary,
             environment: vec![(LOCAL_PID_VARIABLE.to_owned(), std::process::id().to_string())],
             masters: self.masters,
