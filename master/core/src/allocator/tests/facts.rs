@@ -417,6 +417,41 @@ fn converted_resources_change_the_offer_and_the_total() {
 }
 
 #[test]
+fn what_an_operator_holds_is_offered_to_nobody_and_its_conversion_to_its_role_only() {
+    let mut allocator = cluster(1, &[&["a"], &["b"]]);
+    allocator.set_quota("b", &amounts(&[("cpus", 3)]), &amounts(&[("cpus", 4)]));
+    let (operator, wanted) = (FrameworkId::from("operator"), resources("cpus:1"));
+    allocator.use_unoffered(&operator, &agent_id(0), &wanted);
+    check(&mut allocator);
+    let offers = allocator.allocate(0, 1, None);
+    let offered: i64 = offers.iter().map(|offer| offer.resources.scalar("cpus")).sum();
+    assert_eq!(offered, 3_000);
+    decline_all(&mut allocator, 0, &offers, None);
+    assert!(allocator.recover_used(&operator, &agent_id(0), &wanted).is_empty());
+    let converted = resources("cpus(a):1");
+    assert!(allocator.convert_available(&agent_id(0), &wanted, &converted));
+    assert!(!allocator.convert_available(&agent_id(0), &resources("cpus:4"), &converted));
+    check(&mut allocator);
+    for offer in allocator.allocate(SECOND, 2, None) {
+        let has_reserved = offer
+            .resources
+            .iter()
+            .any(|entry| entry.kind().reservation_role().is_some());
+        assert!(!has_reserved || *offer.role == *"a", "{}", offer.resources);
+    }
+}
+
+#[test]
+fn a_launch_that_was_not_offered_any_more_is_said_to_be() {
+    let mut allocator = cluster(1, &[&["a"]]);
+    let task = resources("cpus:1").allocated_to("a");
+    assert_eq!(allocator.allocated(&framework_id(0), &agent_id(0), &task), task);
+    allocator.allocate(0, 1, None);
+    assert!(allocator.allocated(&framework_id(0), &agent_id(0), &task).is_empty());
+    check(&mut allocator);
+}
+
+#[test]
 fn agents_and_frameworks_ask_for_a_run_as_in_mesos() {
     let mut allocator = cluster(1, &[]);
     assert_eq!(
