@@ -93,7 +93,9 @@ func TestTasks(t *testing.T) {
 	expect(t, "task", "held", launch, running, updated("5", "TASK_RUNNING"), onTask("read_task", "6", "7", "TASK_RUNNING"))
 	expect(t, "task", "violated", launch, running, updated("5", "TASK_RUNNING"), onTask("read_task", "6", "7", "TASK_STAGING"))
 	received := "{`record`:`seen`,`at`:2,`observer`:`a`,`what`:{`sight`:`launch_received`,`framework`:`f`,`task`:`t`,`agent`:`a`}}"
-	expect(t, "task", "violated", launch, received, onTask("read_task", "6", "7", "TASK_RUNNING"))
+	starting := onTask("report", "3", "4", "TASK_STARTING")
+	expect(t, "task", "violated", launch, received, starting, onTask("read_task", "6", "7", "TASK_RUNNING"))
+	expect(t, "task", "held", launch, received, onTask("report", "3", "null", "TASK_STARTING"), onTask("read_task", "6", "7", "TASK_RUNNING"))
 	// An agent that does not write may have reported it, but no task goes back.
 	expect(t, "task", "held", launch, onTask("read_task", "6", "7", "TASK_RUNNING"))
 	expect(t, "task", "violated", launch, onTask("read_task", "6", "7", "TASK_RUNNING"), onTask("read_task", "8", "9", "TASK_STARTING"))

@@ -168,6 +168,7 @@ func tasks(h *history) map[string][]porcupine.Operation {
 			add(key, seen.Observer, seen.number, seen.At, seen.At, taskInput{what: "seen", state: seen.What.State})
 		}
 	}
+	loosen(h, found)
 	for key := range found {
 		// Of a task that was launched before the history began, or that nobody looked at, there is nothing to say.
 		if !launched[key] || !observed[key] {
@@ -175,6 +176,41 @@ func tasks(h *history) map[string][]porcupine.Operation {
 		}
 	}
 	return found
+}
+
+// A state that an agent had no time to report, because an earlier report was not acknowledged or somebody ended, may be
+// known to the masters all the same: agents tell it when they register.
+func loosen(h *history, found map[string][]porcupine.Operation) {
+	reported := map[string]bool{}
+	type report struct {
+		called int64
+		id     int
+		open   bool
+	}
+	last := map[string]report{}
+	for i := range h.calls {
+		call := &h.calls[i]
+		if call.Operation.Type != "report" {
+			continue
+		}
+		key := call.Operation.Framework + "/" + call.Operation.Task
+		reported[key+" "+call.Operation.State] = true
+		this := report{call.Called, call.ID, !call.acknowledged()}
+		known, ok := last[key]
+		if !ok || this.called > known.called || this.called == known.called && this.id > known.id {
+			last[key] = this
+		}
+	}
+	for key, operations := range found {
+		known, ok := last[key]
+		for i := range operations {
+			input := operations[i].Input.(taskInput)
+			if (!ok || known.open || input.mayVanish) && !reported[key+" "+input.state] {
+				input.silent = true
+				operations[i].Input = input
+			}
+		}
+	}
 }
 
 // Tasks on agents that do not write the history, as real ones do not.
