@@ -52,7 +52,8 @@ impl Simulated {
         } else {
             Outcome::Ok { value: value.into() }
         };
-        let id = self.records.len() as u64;
+        let is_call = |record: &&Record| matches!(record, Record::Call(_));
+        let id = self.records.iter().filter(is_call).count() as u64;
         let client = format!("c{}", self.numbers.below(3));
         self.records.push(Record::Call(Call {
             id,

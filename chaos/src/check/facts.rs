@@ -88,6 +88,12 @@ impl<'a> Facts<'a> {
         self.phases.iter().find(|(_, found)| *found == phase).map(|(at, _)| *at)
     }
 
+    /// Number of calls that were made, as their ids say, and are not in the history.
+    pub fn missing_calls(&self) -> u64 {
+        let made = self.calls.iter().map(|call| call.is.id + 1).max().unwrap_or(0);
+        made.saturating_sub(self.calls.len() as u64)
+    }
+
     /// Sights with their time, observer and line.
     pub(super) fn sights(&self) -> impl Iterator<Item = (usize, &'a Seen, &'a Sight)> {
         self.seen.iter().map(|seen| (seen.line, seen.is, &seen.is.what))

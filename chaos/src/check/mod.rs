@@ -70,14 +70,33 @@ pub const RULES: &[Rule] = &[
     resources_return::RULE,
 ];
 
-/// Judges a history by every rule of this crate.
+/// Rules that missing calls cannot mislead: they rest on what was seen, or lose only evidence.
+const WITHOUT_CALLS: [&str; 4] = [
+    one_leader_per_term::RULE.name,
+    replica_never_goes_back::RULE.name,
+    same_state::RULE.name,
+    launch_once::RULE.name,
+];
+
+/// Judges a history by every rule of this crate. Of one that was cut off, as a killed run leaves it, most rules know
+/// nothing: calls that were open are not in it, and any of them may be the reason for what was seen.
 pub fn check(history: &History) -> Vec<Verdict> {
     let facts = Facts::of(history);
+    let missing = facts.missing_calls();
     let judge = |rule: &Rule| Verdict {
         check: rule.name.to_owned(),
-        finding: (rule.judge)(&facts),
+        finding: match missing {
+            1.. if !WITHOUT_CALLS.contains(&rule.name) => cut_off(missing),
+            _ => (rule.judge)(&facts),
+        },
     };
     RULES.iter().map(judge).collect()
+}
+
+fn cut_off(missing: u64) -> Finding {
+    Finding::Undecided {
+        why: format!("the history was cut off: {missing} calls that were open are not in it"),
+    }
 }
 
 /// Whether Porcupine, the independent checker, judges the history too.
@@ -106,7 +125,12 @@ pub fn all(history: &History, porcupine: &Porcupine<'_>) -> Verdicts {
         timeout,
     } = *porcupine
     {
+        let missing = Facts::of(history).missing_calls();
         match porcupine::run(path, cache, timeout) {
+            _ if missing > 0 => verdicts.push(Verdict {
+                check: "porcupine".to_owned(),
+                finding: cut_off(missing),
+            }),
             Ok(more) => verdicts.extend(more),
             Err(error) => verdicts.push(Verdict {
                 check: "porcupine".to_owned(),
@@ -123,5 +147,37 @@ fn with_sources(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(source) => format!("{error}: {}", with_sources(source)),
         None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fixture::Story;
+    use super::*;
+    use crate::history::Record;
+
+    #[test]
+    fn of_a_history_that_was_cut_off_only_what_was_seen_is_judged() {
+        let mut story = Story::default();
+        let open = story.write("r", "1");
+        story.read("r", "1");
+        let mut history = story.history();
+        let judged = |history: &History, name: &str| {
+            let found = check(history).into_iter().find(|verdict| verdict.check == name);
+            found.unwrap().finding
+        };
+        assert_eq!(
+            judged(&history, "linearizable-registers"),
+            Finding::Held { looked_at: 1 }
+        );
+        // The write that was open is gone, and with it the reason for what was read.
+        history
+            .records
+            .retain(|record| !matches!(record, Record::Call(call) if call.id == open));
+        assert!(matches!(
+            judged(&history, "linearizable-registers"),
+            Finding::Undecided { .. }
+        ));
+        assert_eq!(judged(&history, "one-leader-per-term"), Finding::NothingToCheck);
     }
 }
