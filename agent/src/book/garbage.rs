@@ -63,4 +63,4 @@ impl Book {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -26,6 +26,7 @@ impl Book {
         };
         let state = dropped_or_lost(&known.info);
         if self.task_mut(framework, task).is_none() {
+            self.denied.insert(framework, task);
             let verdict = Verdict::agent(state, Reason::ExecutorTerminated, "Cannot find executor");
             let status = status_of(task, verdict);
             return self.update_task(framework, task, status);

@@ -127,7 +127,9 @@ impl Book {
             tracing::warn!(framework_id, "ignored a launch of a framework that was shut down");
             return;
         }
-        let refusal = self.check(&launch, &framework_id);
+        let refusal = self
+            .denial(&launch, &framework_id)
+            .or_else(|| self.check(&launch, &framework_id));
         if let Some((reason, text, is_executor_gone)) = refusal {
             for task in &launch.tasks {
                 self.refuse_task(&launch.framework, &task.task_id.value, reason, text.clone());
@@ -145,6 +147,17 @@ impl Book {
     fn was_launched(&self, framework: &str, task: &str) -> bool {
         let key = (framework.to_owned(), task.to_owned());
         self.task_index.contains_key(&key) || self.completed_tasks.contains(&key)
+    }
+
+    /// The refusal of a launch that comes behind its denial.
+    fn denial(&self, launch: &Launch, framework_id: &str) -> Option<(Reason, String, bool)> {
+        let is_denied = |task: &TaskInfo| self.denied.contains(framework_id, &task.task_id.value);
+        let task = launch.tasks.iter().find(|task| is_denied(task))?;
+        let text = format!(
+            "Task '{}' was reported unknown before its launch arrived",
+            task.task_id.value
+        );
+        Some((Reason::Reconciliation, text, launch.launch_executor == Some(true)))
     }
 
     /// Why a launch is refused, and whether the master must be told that its executor does not exist.

@@ -4,6 +4,7 @@
 //! reach the disk ([`Book::changes`]) and which effects follow once they have ([`Book::take_effects`]). Must never
 //! touch sockets, files or processes itself. Start reading at `launch.rs`.
 
+mod denied;
 mod executor_calls;
 mod garbage;
 mod kill;
@@ -28,6 +29,7 @@ use proto::v1::{AgentInfo, DrainConfig, Resource};
 use seams::Seams;
 use tokio::time::Instant;
 
+use denied::Denied;
 pub(crate) use executor_calls::Refusal;
 use model::LooseStream;
 pub(crate) use model::{
@@ -69,6 +71,7 @@ pub(crate) struct Book {
     /// Tasks of executors that are over: (framework, task).
     completed_tasks: BTreeSet<(String, String)>,
     loose: BTreeMap<(String, String), LooseStream>,
+    denied: Denied,
     processes: HashMap<String, ProcessOwner>,
     timers: BTreeSet<(Instant, Timer)>,
     changes: Changes,
@@ -106,6 +109,7 @@ impl Book {
             task_index: HashMap::new(),
             completed_tasks: BTreeSet::new(),
             loose: BTreeMap::new(),
+            denied: Denied::default(),
             processes: HashMap::new(),
             timers: BTreeSet::new(),
             changes: Changes::default(),

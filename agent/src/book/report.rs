@@ -134,6 +134,7 @@ impl Book {
             if self.task_mut(framework, task).is_some() {
                 continue;
             }
+            self.denied.insert(framework, task);
             let info = message.framework.clone().unwrap_or_default();
             let text = "Reconciliation: task unknown to the agent";
             let verdict = Verdict::agent(dropped_or_lost(&info), Reason::Reconciliation, text);

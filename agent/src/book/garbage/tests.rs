@@ -19,7 +19,7 @@ const DELAY: Duration = Duration::from_secs(60);
 
 /// A wall clock that a test moves.
 #[derive(Debug, Default)]
-struct Hand(AtomicU64);
+pub(in crate::book) struct Hand(AtomicU64);
 
 impl Clock for Hand {
     fn now_micros(&self) -> u64 {
@@ -35,7 +35,7 @@ impl Hand {
 }
 
 /// A registered agent's book that keeps at most `executors` runs of a framework and `frameworks` idle frameworks.
-fn book(executors: usize, frameworks: usize) -> (Book, Arc<Hand>) {
+pub(in crate::book) fn book(executors: usize, frameworks: usize) -> (Book, Arc<Hand>) {
     let clock = Arc::new(Hand::default());
     let seams = Seams {
         clock: clock.clone(),
@@ -64,7 +64,7 @@ fn book(executors: usize, frameworks: usize) -> (Book, Arc<Hand>) {
     (book, clock)
 }
 
-fn launch(book: &mut Book, framework: &str, task: &str) {
+pub(in crate::book) fn launch(book: &mut Book, framework: &str, task: &str) {
     let command = CommandInfo {
         value: Some("true".into()),
         ..Default::default()

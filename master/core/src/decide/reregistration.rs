@@ -194,7 +194,9 @@ fn decide_admitted(
                 .map(|task| (task.framework_id.clone(), task.id.clone()))
         })
         .collect();
-    let nothing_new = resent.is_empty()
+    // Nothing is sent again before what the agent has said until now is committed: it may have said that it does not know the
+    // task. Nor does a deposed leader that has not noticed send anything again.
+    let nothing_new = resend.is_empty()
         && !changed
         && tasks.is_empty()
         && executors.is_empty()

@@ -146,7 +146,7 @@ fn the_master_that_may_have_sent_a_launch_asks_instead() {
 }
 
 #[test]
-fn an_agent_that_deduplicates_gets_launches_again_from_anybody_without_a_write() {
+fn an_agent_that_deduplicates_gets_launches_again_from_anybody_behind_a_commit() {
     let mut fixture = Fixture::new();
     let framework = fixture.framework(&[]);
     let mut facts = agent_facts(0);
@@ -162,7 +162,10 @@ fn an_agent_that_deduplicates_gets_launches_again_from_anybody_without_a_write()
     for master in [MASTER_PID, OTHER_MASTER] {
         let decision = decide(&fixture, &report, master);
         assert_eq!(decision.resend.len(), 1);
-        assert!(decision.command.is_none());
+        let Some(CommandKind::ReregisterAgent(command)) = decision.command else {
+            panic!("what the agent said before has to be committed first");
+        };
+        assert!(command.resent.is_empty(), "nobody has to remember who may have sent it");
     }
 }
 
