@@ -97,3 +97,21 @@ fn panic_report(seed: u64, text: String) -> Report {
         simulated: 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_gives_the_same_run_twice_to_the_last_byte() {
+        let request = Request {
+            seed: 3,
+            ..Request::default()
+        };
+        let first = run_alone(&request, None).unwrap();
+        let second = run_alone(&request, None).unwrap();
+        assert_eq!(first.0, second.0);
+        assert_eq!(first.1, second.1);
+        assert!(first.0.events > 1_000, "{:?}", first.0);
+    }
+}

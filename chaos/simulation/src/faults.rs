@@ -92,11 +92,18 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Whether the end of a fault under way starts the master of `host`.
+    pub(crate) fn will_start(&self, host: HostId) -> bool {
+        let starts = |undo: &Undo| matches!(undo, Undo::Start(other) | Undo::PowerOn(other) if *other == host);
+        self.active.iter().any(|fault| fault.undo.iter().any(starts))
+    }
+
     /// Ends all faults.
     pub(crate) fn heal(&mut self) -> anyhow::Result<()> {
         for fault in std::mem::take(&mut self.active) {
             self.end(fault)?;
         }
+        self.upgrades.clear();
         Ok(())
     }
 

@@ -128,3 +128,30 @@ fn fault(seed: u64, number: u64, kinds: &[FaultKind]) -> Fault {
         entropy: random.next(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaving_faults_out_changes_no_other() {
+        let whole = Plan::of(7, None, &injectable());
+        let number = whole.faults[1].number;
+        let mut small = Plan::of(7, None, &injectable());
+        small.keep_only(&[number]);
+        assert_eq!(small.faults, [whole.faults[1].clone()]);
+        assert_eq!(
+            (small.masters, small.snapshot_every),
+            (whole.masters, whole.snapshot_every)
+        );
+    }
+
+    #[test]
+    fn every_fault_that_a_simulator_can_inject_is_drawn_by_some_seed() {
+        let drawn: std::collections::BTreeSet<FaultKind> = (0..500)
+            .flat_map(|seed| Plan::of(seed, None, &injectable()).faults)
+            .map(|fault| fault.kind)
+            .collect();
+        assert_eq!(drawn.into_iter().collect::<Vec<_>>(), injectable());
+    }
+}

@@ -227,7 +227,7 @@ impl Run<'_> {
             if refused && !blame.is_empty() && blame != "wiped" {
                 self.counters.add("master/replaced", 1);
                 self.replace(host, false)?;
-            } else if !matches!(ended, Ended::Stopped) && blame != "wiped" {
+            } else if blame != "wiped" && !(matches!(ended, Ended::Stopped) && self.will_start(host)) {
                 self.restarts.push((now + RESTART_AFTER, host));
             }
         }
@@ -245,7 +245,8 @@ impl Run<'_> {
 
     /// The next master of a rolling upgrade is stopped when all run.
     fn go_on_upgrading(&mut self) {
-        if self.upgrades.is_empty() || self.running().len() < self.members().len() {
+        let settled = self.restarts.is_empty() && self.running().len() == self.members().len();
+        if self.upgrades.is_empty() || !settled {
             return;
         }
         let host = self.upgrades.remove(0);
