@@ -1,14 +1,18 @@
 //! Agents and frameworks that die or stand still. Of hollow agents the host cannot be paused; its links are cut instead.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use super::partition::begun;
-use super::{Begun, FaultError, hold, not_now};
+use super::{Begun, FaultError, HOLD_MIN, hold, not_now};
 use crate::run::arena::Arena;
 use crate::run::dice::Dice;
 use crate::run::network::{Effect, Host};
+
+/// Longest silence of an agent: beyond that after which the masters of a run hold it for unreachable.
+const PAUSE_MAX: Duration = Duration::from_secs(9);
 
 /// `kill -9` of an agent, which is started again; connections of all hollow agents are reset where there are only those.
 pub(super) async fn kill(arena: &Arc<Arena>, mut dice: Dice) -> Result<Begun, FaultError> {
@@ -42,13 +46,11 @@ pub(super) async fn pause(arena: &Arc<Arena>, mut dice: Dice) -> Result<Begun, F
         let rule = arena
             .switchboard
             .add(Effect::Block, |from, to| from == Host::Hollow || to == Host::Hollow);
-        return Ok(begun(
-            arena,
-            &mut dice,
-            vec![Host::Hollow.to_string()],
-            "cut off".to_owned(),
-            rule,
-        ));
+        let targets = vec![Host::Hollow.to_string()];
+        return Ok(Begun {
+            hold: dice.between(HOLD_MIN, PAUSE_MAX),
+            ..begun(arena, &mut dice, targets, "cut off".to_owned(), rule)
+        });
     };
     agent.signal(Signal::SIGSTOP).await?;
     let (name, again) = (agent.name(), Arc::clone(arena));
@@ -58,7 +60,7 @@ pub(super) async fn pause(arena: &Arc<Arena>, mut dice: Dice) -> Result<Begun, F
             None => Ok(()),
         }
     };
-    Ok(Begun::new(vec![name], "", hold(&mut dice), end))
+    Ok(Begun::new(vec![name], "", dice.between(HOLD_MIN, PAUSE_MAX), end))
 }
 
 /// A scheduler of a workload dies; another takes its framework over.
