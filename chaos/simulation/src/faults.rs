@@ -331,8 +331,13 @@ impl Run<'_> {
                 (vec![victim], String::new(), Vec::new())
             }
             FaultKind::DiskLost => {
-                self.lose_power(victim, random)?;
-                (vec![victim], String::new(), vec![Undo::PowerOn(victim)])
+                // Half of the time the whole rack is without power: only then is what a majority forgot gone for good.
+                let victims = if random.percent(50) { members } else { vec![victim] };
+                for victim in &victims {
+                    self.lose_power(*victim, random)?;
+                }
+                let undo = victims.iter().map(|victim| Undo::PowerOn(*victim)).collect();
+                (victims, String::new(), undo)
             }
             FaultKind::DiskError => {
                 if !self.may_lose_a_disk() {

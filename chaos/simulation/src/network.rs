@@ -55,6 +55,8 @@ struct State {
 struct Host {
     /// Neither reads nor writes: its process stands still.
     frozen: bool,
+    /// No process listens there, and its kernel says so to whoever connects. (turmoil would leave that one waiting.)
+    refuses: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -95,7 +97,13 @@ impl Net {
             .enumerate()
             .map(|(id, address)| (*address, id))
             .collect();
-        let hosts = addresses.iter().map(|_| Host { frozen: false }).collect();
+        let hosts = addresses
+            .iter()
+            .map(|_| Host {
+                frozen: false,
+                refuses: false,
+            })
+            .collect();
         Net(Arc::new(Mutex::new(State {
             hosts,
             ids,
@@ -156,6 +164,11 @@ impl Net {
         if !frozen {
             state.wake(false, |end| end.me == host);
         }
+    }
+
+    /// Whether connections to a host are refused, because no process runs there.
+    pub(crate) fn refuse(&self, host: HostId, refuses: bool) {
+        self.state().hosts[host].refuses = refuses;
     }
 
     /// Resets every connection between hosts for which `which` holds; returns how many ends there were.

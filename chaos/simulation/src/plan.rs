@@ -92,7 +92,7 @@ impl Plan {
             snapshot_every: *random.one_of(&[10, 30, 100, 400]),
             entries_kept: *random.one_of(&[0, 5, 30]),
             latency_max: *random.one_of(&[2_000, 5_000, 15_000]),
-            sync_max: *random.one_of(&[0, 1_000, 4_000, 20_000]),
+            sync_max: *random.one_of(&[500, 2_000, 8_000, 25_000]),
             agents: usize::try_from(random.between(1, 3)).unwrap_or(1),
             load: *random.one_of(&[0.15, 0.3, 0.6]),
             faults: Vec::new(),

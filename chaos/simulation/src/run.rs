@@ -202,6 +202,9 @@ fn build<'a>(plan: Plan, recorder: Recorder, trace: Trace) -> Result<Run<'a>> {
         machine.is_member = true;
         machine.prepare();
     }
+    for spare in plan.masters..machines {
+        net.refuse(spare, true);
+    }
     for machine in &cluster.machines {
         let shared: Shared = machine.clone();
         let name = shared.lock().name.clone();

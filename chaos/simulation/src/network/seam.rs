@@ -35,6 +35,14 @@ struct HostNetwork {
 }
 
 impl HostNetwork {
+    fn is_refused(&self, address: SocketAddr) -> bool {
+        let state = self.net.state();
+        state
+            .ids
+            .get(&address.ip())
+            .is_some_and(|peer| state.hosts[*peer].refuses)
+    }
+
     fn is_shut(&self, address: SocketAddr) -> bool {
         let state = self.net.state();
         let peer = state.ids.get(&address.ip()).copied().unwrap_or(self.me);
@@ -57,6 +65,10 @@ impl Network for HostNetwork {
                 parsed.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, format!("{address}: {error}")))?;
             while self.is_shut(address) {
                 tokio::time::sleep(LOOK).await;
+            }
+            if self.is_refused(address) {
+                tokio::time::sleep(LOOK).await;
+                return Err(io::Error::new(io::ErrorKind::ConnectionRefused, address.to_string()));
             }
             let stream = TcpStream::connect(address).await?;
             let wire = Wire::new(stream, self.net.clone(), self.me, address, true)?;

@@ -71,6 +71,7 @@ impl Run<'_> {
         let name = machine.name.clone();
         drop(machine);
         self.net.freeze(host, false);
+        self.net.refuse(host, true);
         self.trace.numbers(self.now(), "killed", &[host as u64]);
         self.sim.crash(name);
         Ok(())
@@ -104,6 +105,7 @@ impl Run<'_> {
         let name = machine.name.clone();
         let start = machine.start;
         drop(machine);
+        self.net.refuse(host, false);
         self.trace.numbers(self.now(), "started", &[host as u64, start]);
         self.sim.bounce(name);
         Ok(())
