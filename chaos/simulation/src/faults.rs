@@ -17,6 +17,8 @@ pub(crate) use self::members::Replacement;
 
 /// How long a machine stays down at least after it was killed: its address is free at once, its clients need a moment.
 const DOWN_MIN: u64 = 20;
+/// For how long no disk syncs before the power goes, at most.
+const BLACKOUT_MAX: u64 = 400;
 /// Pause between two bursts of loss.
 const LOSS_PAUSE: u64 = 120;
 
@@ -81,6 +83,7 @@ impl Run<'_> {
             self.next_fault += 1;
             self.inject(&fault)?;
         }
+        self.blackouts(now)?;
         let (over, active): (Vec<_>, Vec<_>) = std::mem::take(&mut self.active)
             .into_iter()
             .partition(|fault| fault.until <= now);
@@ -98,8 +101,24 @@ impl Run<'_> {
         self.active.iter().any(|fault| fault.undo.iter().any(starts))
     }
 
+    /// Power goes where its time has come.
+    fn blackouts(&mut self, now: u64) -> anyhow::Result<()> {
+        let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.blackouts)
+            .into_iter()
+            .partition(|(at, ..)| *at <= now);
+        self.blackouts = later;
+        for (_, victims, mut random) in due {
+            for victim in victims {
+                self.lose_power(victim, &mut random)?;
+                self.cluster.machines[victim].lock().store.set_stalled(false);
+            }
+        }
+        Ok(())
+    }
+
     /// Ends all faults.
     pub(crate) fn heal(&mut self) -> anyhow::Result<()> {
+        self.blackouts(u64::MAX)?;
         for fault in std::mem::take(&mut self.active) {
             self.end(fault)?;
         }
@@ -333,9 +352,14 @@ impl Run<'_> {
             FaultKind::DiskLost => {
                 // Half of the time the whole rack is without power: only then is what a majority forgot gone for good.
                 let victims = if random.percent(50) { members } else { vec![victim] };
+                // A disk that syncs no more for a moment before: nothing may be acknowledged that rests on it.
+                let stalled = random.between(0, BLACKOUT_MAX.min(fault.lasts.saturating_sub(DOWN_MIN)));
                 for victim in &victims {
-                    self.lose_power(*victim, random)?;
+                    self.cluster.machines[*victim].lock().store.set_stalled(true);
                 }
+                let at = self.now() + stalled * 1_000;
+                self.blackouts
+                    .push((at, victims.clone(), Random::of(fault.entropy, "blackout")));
                 let undo = victims.iter().map(|victim| Undo::PowerOn(*victim)).collect();
                 (victims, String::new(), undo)
             }

@@ -102,6 +102,8 @@ pub(crate) struct Run<'a> {
     pub(crate) upgrades: Vec<HostId>,
     /// Masters to be started again, with when.
     pub(crate) restarts: Vec<(u64, HostId)>,
+    /// Losses of power still to come: when, whose, and what decides what is left.
+    pub(crate) blackouts: Vec<(u64, Vec<HostId>, Random)>,
     /// Node id of the next new member.
     pub(crate) next_node: u64,
     next_sample: u64,
@@ -259,6 +261,7 @@ fn build<'a>(plan: Plan, recorder: Recorder, trace: Trace) -> Result<Run<'a>> {
         replacements: Vec::new(),
         upgrades: Vec::new(),
         restarts: Vec::new(),
+        blackouts: Vec::new(),
         next_node,
         next_sample: now_micros(),
     })
