@@ -1,5 +1,8 @@
 //! The seeded simulation, which is a workspace of its own because it is built with flags of its own.
 
+use std::path::PathBuf;
+use std::process::Command;
+
 use anyhow::{Context, Result, bail};
 
 use crate::shell;
@@ -8,8 +11,55 @@ use crate::shell;
 const FOLDER: &str = "chaos/simulation";
 /// Its profile: as fast as a release, with every assertion.
 const PROFILE: &str = "simulation";
+/// For how long seeds are begun in the tests of every change.
+const MINUTES: &str = "--minutes=5";
+/// Planted bugs that few seeds find, and how many seeds they get.
+const CHEAP_BUGS: &[&str] = &[];
+const CHEAP_SEEDS: &[&str] = &["--seeds-max=12"];
 /// What the simulator can do by name; anything else is meant for `many`.
 const COMMANDS: [&str; 3] = ["run", "many", "planted"];
+
+/// What the tests of every change run: as many seeds as there is time for, always the same ones first, and the planted
+/// bugs that few seeds find. Returns how many of these checks passed and failed.
+pub(crate) fn bounded() -> Result<(u64, u64)> {
+    let program = build()?;
+    let unit = shell::succeeds(&mut cargo(&["test", "--quiet", "--profile", PROFILE]))?;
+    let seeds = shell::succeeds(Command::new(&program).args(["many", "--seed=1", MINUTES]))?;
+    let planted = shell::succeeds(Command::new(&program).arg("planted").args(CHEAP_SEEDS).args(CHEAP_BUGS))?;
+    let results = [unit, seeds, planted];
+    let passed = results.iter().filter(|passed| **passed).count() as u64;
+    Ok((passed, results.len() as u64 - passed))
+}
+
+/// Whether the sources of that workspace are formatted and clippy finds nothing.
+pub(crate) fn is_tidy() -> Result<bool> {
+    let formatted = shell::succeeds(&mut cargo(&["fmt", "--check"]))?;
+    let clippy = ["clippy", "--profile", PROFILE, "--all-targets", "--", "-D", "warnings"];
+    Ok(shell::succeeds(&mut cargo(&clippy))? && formatted)
+}
+
+/// Builds the simulator and says where it is.
+fn build() -> Result<PathBuf> {
+    shell::must(&mut cargo(&["build", "--quiet", "--profile", PROFILE]))?;
+    Ok(target().join(PROFILE).join("simulate"))
+}
+
+fn target() -> PathBuf {
+    shell::target().join("simulation")
+}
+
+/// Cargo in that workspace.
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = shell::cargo(arguments);
+    command
+        .current_dir(shell::root().join(FOLDER))
+        .env("CARGO_TARGET_DIR", target());
+    // A variable would silently take the place of the flags in the folder's own configuration.
+    for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_RUSTFLAGS"] {
+        command.env_remove(variable);
+    }
+    command
+}
 
 /// Builds the simulator and hands it the arguments. Ends this process with its exit code: 0 held, 1 a rule was broken,
 /// 2 the arguments make no sense, 3 the simulation itself failed.
@@ -19,16 +69,8 @@ pub(crate) fn simulate(arguments: &[String]) -> Result<bool> {
             "say how many: cargo xtask simulate --seeds=1000 [--seed=1] [--minutes=5], or one: cargo xtask simulate run --seed=1"
         );
     }
-    let target = shell::target().join("simulation");
-    let mut build = shell::cargo(["build", "--quiet", "--profile", PROFILE, "--target-dir"]);
-    // A variable would silently take the place of the flags in the folder's own configuration.
-    build.arg(&target).current_dir(shell::root().join(FOLDER));
-    for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_RUSTFLAGS"] {
-        build.env_remove(variable);
-    }
-    shell::must(&mut build)?;
-    let program = target.join(PROFILE).join("simulate");
-    let mut command = std::process::Command::new(&program);
+    let program = build()?;
+    let mut command = Command::new(&program);
     let named = arguments
         .first()
         .is_some_and(|first| COMMANDS.contains(&first.as_str()));

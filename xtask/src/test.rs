@@ -1,4 +1,4 @@
-//! Every test: unit tests of all crates, then whole clusters of real processes with real clients.
+//! Every test: unit tests of all crates, whole clusters of real processes with real clients, and some minutes of simulation.
 //!
 //! The last line is always `N passed, N failed`.
 
@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::{clients, packages, shell};
+use crate::{clients, packages, shell, simulate};
 
 /// The package whose tests start whole clusters.
 const CLUSTER_PACKAGE: &str = "cluster-tests";
@@ -81,6 +81,12 @@ fn everything(only: Option<&str>, tally: &mut Tally) -> Result<bool> {
         .env("MESORAFT_BIN", shell::target().join("debug/mesoraft"))
         .env("MESORAFT_PYTHON", &clients.python);
     passed &= shell::watched(&mut command, |line| tally.see(line))?;
+    if only.is_none() {
+        let (held, broken) = simulate::bounded()?;
+        tally.passed += held;
+        tally.failed += broken;
+        passed &= broken == 0;
+    }
     Ok(passed)
 }
 

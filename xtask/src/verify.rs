@@ -31,6 +31,7 @@ pub(crate) fn verify() -> Result<bool> {
             "warnings",
         ]))?,
     );
+    check("format and clippy of the simulation", crate::simulate::is_tidy()?);
     let mut tally = Tally::default();
     check("unit tests", crate::test::unit(&mut tally)?);
     check(
