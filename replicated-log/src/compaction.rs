@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use planted::{Bug, is_planted};
 use tokio::sync::watch;
 
 use crate::config::Config;
@@ -47,7 +46,6 @@ pub(crate) async fn run<S: StateMachine>(
             .index_of_youngest(config.bytes_kept)
             .and_then(|first| first.checked_sub(1))
             .min(snapshot);
-        let upto = if is_planted(Bug::PurgeTooMuch) { applied } else { upto };
         if let Some(upto) = upto
             && upto > purged_upto
         {

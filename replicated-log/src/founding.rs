@@ -74,6 +74,13 @@ pub(crate) async fn settle<S: StateMachine>(
         }
         None => {
             let answers = founding.ask_all().await;
+            let mut ids = answers
+                .values()
+                .filter_map(|reply| reply.cluster_id.as_ref()?.parse().ok());
+            if let Some(id) = ids.next().filter(|_| is_planted(Bug::WipedVotes)) {
+                let saved = context.store.save_cluster(ClusterRecord::adopted(id)).await;
+                return saved.map_err(|error| storage_error(context, error));
+            }
             founding.judge(&answers)?;
             founding.in_background(running, stop);
         }
@@ -215,10 +222,8 @@ impl<S: StateMachine> Founding<S> {
                 continue;
             }
             match (&reply.cluster_id, reply.pristine) {
-                (Some(cluster_id), false) if !is_planted(Bug::WipedVotes) => {
-                    return Err(self.not_new(*peer, cluster_id, reply));
-                }
-                (_, false) => {
+                (Some(cluster_id), false) => return Err(self.not_new(*peer, cluster_id, reply)),
+                (None, false) => {
                     tracing::warn!(node_id = config.node_id, peer, "a member has a log but no cluster");
                 }
                 (_, true) if reply.initial_members != config.initial_members => {

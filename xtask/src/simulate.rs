@@ -14,8 +14,26 @@ const PROFILE: &str = "simulation";
 /// For how long seeds are begun in the tests of every change.
 const MINUTES: &str = "--minutes=5";
 /// Planted bugs that few seeds find, and how many seeds they get.
-const CHEAP_BUGS: &[&str] = &[];
-const CHEAP_SEEDS: &[&str] = &["--seeds-max=12"];
+const CHEAP_BUGS: &[&str] = &[
+    "acknowledge-before-sync",
+    "snapshot-not-synced",
+    "truncate-too-much",
+    "purge-too-much",
+    "snapshot-claims-less",
+    "snapshot-skips-task",
+    "skip-term-check",
+    "wiped-votes",
+    "stale-read",
+    "nondeterministic-apply",
+    "send-before-commit",
+    "update-before-commit",
+    "acknowledge-for-framework",
+    "task-update-dropped",
+    "reuse-offer-id",
+    "old-offer-honoured",
+    "reply-to-wrong-caller",
+];
+const CHEAP_SEEDS: &[&str] = &["--seeds-max=60"];
 /// What the simulator can do by name; anything else is meant for `many`.
 const COMMANDS: [&str; 3] = ["run", "many", "planted"];
 

@@ -48,7 +48,7 @@ bugs! {
     CutDamagedLog = "cut-damaged-log", "a damaged record ends the log instead of stopping the start";
     TruncateTooMuch = "truncate-too-much", "a truncation drops one entry more than it should";
     TruncateTooLittle = "truncate-too-little", "a truncation is not written to the disk";
-    PurgeTooMuch = "purge-too-much", "the log is purged beyond the snapshot";
+    PurgeTooMuch = "purge-too-much", "a purge takes three entries more than it should";
     ApplyTwice = "apply-twice", "a restarted replica applies the last entry it had again";
     SnapshotClaimsLess = "snapshot-claims-less", "a snapshot claims the index before its own";
     SnapshotSkipsTask = "snapshot-skips-task", "a snapshot leaves out the last task";

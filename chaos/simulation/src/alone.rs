@@ -38,6 +38,9 @@ fn align_task_ids() -> Result<()> {
     }
 }
 
+/// Begins the line about a panic of the product among the complaints of a seed.
+const PANIC_MARK: &str = "panic of the product: ";
+
 /// Runs a seed on a fresh thread. A panic of the product is a violation.
 ///
 /// # Errors
@@ -57,7 +60,14 @@ pub(crate) fn run_alone(request: &Request, bug: Option<Bug>) -> Result<(Report, 
             .unwrap_or_default();
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         // The first one tells; others are its consequences.
-        seen.get_or_insert((ours, format!("{place}: {text}")));
+        if seen.is_none() {
+            let text = format!("{place}: {text}");
+            if !ours {
+                // A second panic, while what the first one left is dropped, ends the process before its report.
+                eprintln!("{PANIC_MARK}{}", text.replace('\n', " "));
+            }
+            *seen = Some((ours, text));
+        }
     }));
     let request = request.clone();
     let seed = request.seed;
@@ -80,6 +90,12 @@ pub(crate) fn run_alone(request: &Request, bug: Option<Bug>) -> Result<(Report, 
         (Ok(Ok(done)), None) => done.map(|(report, history)| (report, Some(history))),
         (Ok(Err(_)) | Err(_), None) => Err(anyhow!("the run ended with a panic that nobody saw")),
     }
+}
+
+/// What a seed has to say that its panics ended before its report.
+pub(crate) fn report_of_aborted(seed: u64, complaints: &str) -> Option<Report> {
+    let text = complaints.lines().find_map(|line| line.strip_prefix(PANIC_MARK))?;
+    Some(panic_report(seed, text.to_owned()))
 }
 
 fn panic_report(seed: u64, text: String) -> Report {

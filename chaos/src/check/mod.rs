@@ -15,9 +15,9 @@ mod frameworks_kept;
 mod heals;
 mod kills_arrive;
 mod launch_once;
+mod leaderships_in_order;
 mod linearizable;
 mod offers;
-mod one_leader_per_term;
 pub mod porcupine;
 mod registers;
 mod replica_never_goes_back;
@@ -63,7 +63,7 @@ pub const RULES: &[Rule] = &[
     event_stream::RULE,
     linearizable::REGISTERS,
     linearizable::TASKS,
-    one_leader_per_term::RULE,
+    leaderships_in_order::RULE,
     replica_never_goes_back::RULE,
     same_state::RULE,
     heals::RULE,
@@ -72,7 +72,7 @@ pub const RULES: &[Rule] = &[
 
 /// Rules that missing calls cannot mislead: they rest on what was seen, or lose only evidence.
 const WITHOUT_CALLS: [&str; 4] = [
-    one_leader_per_term::RULE.name,
+    leaderships_in_order::RULE.name,
     replica_never_goes_back::RULE.name,
     same_state::RULE.name,
     launch_once::RULE.name,
@@ -178,6 +178,6 @@ mod tests {
             judged(&history, "linearizable-registers"),
             Finding::Undecided { .. }
         ));
-        assert_eq!(judged(&history, "one-leader-per-term"), Finding::NothingToCheck);
+        assert_eq!(judged(&history, "leaderships-in-order"), Finding::NothingToCheck);
     }
 }

@@ -167,7 +167,13 @@ impl<S: StateMachine> Peer for PeerService<S> {
             if is_planted(Bug::SkipTermCheck)
                 && let Ok(request) = &mut parsed
             {
-                request.vote.leader_id.term = request.vote.leader_id.term.max(status.borrow().term);
+                let known = status.borrow().vote;
+                if known.committed
+                    && (known.term, known.node_id) > (request.vote.leader_id.term, request.vote.leader_id.node_id)
+                {
+                    request.vote.leader_id.term = known.term;
+                    request.vote.leader_id.node_id = known.node_id;
+                }
             }
             let parsed = parsed.inspect_err(|status| {
                 tracing::info!(node_id, reason = status.message(), "a stream of entries ended");

@@ -10,6 +10,7 @@ use chaos::fault::FaultKind;
 use planted::Bug;
 
 use super::VIOLATED;
+use crate::alone::report_of_aborted;
 use crate::run::Report;
 
 /// Wall-clock time after which a seed hangs: hundreds of times what one takes.
@@ -166,7 +167,10 @@ impl Pool {
                         Err(error) => Outcome::Broken(format!("its report cannot be read: {error}")),
                     },
                     Some(_) => Outcome::Broken(stderr.trim().to_owned()),
-                    None => Outcome::Broken(format!("it was killed by a signal {}", stderr.trim())),
+                    None => match report_of_aborted(child.seed, &stderr) {
+                        Some(report) => Outcome::Report(Box::new(report)),
+                        None => Outcome::Broken(format!("it was killed by a signal {}", stderr.trim())),
+                    },
                 };
                 return Ok(Some((child, outcome)));
             }

@@ -1,6 +1,7 @@
 //! `simulate planted`: the test of the tests. Seeds of each planted bug until one finds it.
 
 use anyhow::Result;
+use chaos::fault::FaultKind;
 use planted::Bug;
 
 use super::children::{Child, Outcome, Pool, wall_seconds};
@@ -16,6 +17,9 @@ pub(crate) struct Arguments {
     /// The first seed
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Kinds of faults to draw from; all by default
+    #[arg(long, value_delimiter = ',')]
+    faults: Vec<FaultKind>,
     /// Seeds at once; as many as there are cores by default
     #[arg(long)]
     jobs: Option<usize>,
@@ -80,7 +84,7 @@ fn find(arguments: &Arguments, bug: Bug) -> Result<Option<Found>> {
             pool.start(Child {
                 seed: next,
                 masters: None,
-                faults: Vec::new(),
+                faults: arguments.faults.clone(),
                 planted: Some(bug),
                 only: None,
             })?;

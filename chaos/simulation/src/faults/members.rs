@@ -1,5 +1,6 @@
 //! Faults that change who is a member, and what else goes through the operator's tools.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -41,7 +42,23 @@ impl Run<'_> {
             return false;
         }
         let members = self.members();
-        members.len() >= MEMBERS_MIN && self.all_equal(&members)
+        members.len() >= MEMBERS_MIN && self.all_vote(&members) && self.all_equal(&members)
+    }
+
+    /// Whether each of these is a voter in the eyes of each: one that is still joining counts for no quorum.
+    fn all_vote(&self, members: &[HostId]) -> bool {
+        let nodes: BTreeSet<u64> = members
+            .iter()
+            .map(|host| self.cluster.machines[*host].lock().node)
+            .collect();
+        members.iter().all(|host| {
+            let machine = self.cluster.machines[*host].lock();
+            let voters = machine
+                .master
+                .as_ref()
+                .map(|master| master.status().borrow().voters.clone());
+            voters.is_some_and(|voters| voters.into_keys().collect::<BTreeSet<u64>>() == nodes)
+        })
     }
 
     /// Starts the master of an idle machine as a new member.
@@ -136,6 +153,7 @@ impl Run<'_> {
         {
             self.trace.numbers(self.now(), "removed", &[old]);
             self.counters.add("membership/removed", 1);
+            self.judge_wiped(host, old);
             self.kill(host)?;
             let mut machine = self.cluster.machines[host].lock();
             machine.is_member = false;
@@ -149,6 +167,20 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A master that lost its directory must not take part under its old id. While it reaches nobody it may wait, but it
+    /// belongs to no cluster then.
+    fn judge_wiped(&mut self, host: HostId, old: u64) {
+        let machine = self.cluster.machines[host].lock();
+        let takes_part = machine
+            .master
+            .as_ref()
+            .is_some_and(|master| master.status().borrow().cluster_id.is_some());
+        if machine.disk_fault == "wiped" && takes_part {
+            let what = format!("node {old} lost its directory and takes part under its old id");
+            self.oracle.violated("lost-directory-is-refused", what);
+        }
     }
 
     /// Hands the leadership to whom the leader chooses.

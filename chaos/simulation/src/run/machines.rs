@@ -196,6 +196,12 @@ impl Run<'_> {
     pub(super) fn watch_masters(&mut self) -> Result<()> {
         for host in 0..self.cluster.machines.len() {
             let mut machine = self.cluster.machines[host].lock();
+            if machine.master.is_some() && machine.disk_fault.starts_with("corrupt: ") {
+                // Said once: what comes of it is judged like anything else.
+                let what = format!("node {} started with {}", machine.node, machine.disk_fault);
+                machine.disk_fault = "started damaged".to_owned();
+                self.oracle.violated("damage-is-refused", what);
+            }
             let Some(ended) = machine.ended.clone().filter(|_| machine.up) else {
                 continue;
             };
