@@ -64,6 +64,7 @@ events! {
     LearnersRemoved = "learners_removed", "a membership without a former learner was applied";
     VotersRemoved = "voters_removed", "a membership without a former voter was applied";
     JointMemberships = "joint_memberships", "a membership on the way from one set of voters to the next was applied";
+    MembershipChangesFinished = "membership_changes_finished", "this leader took the second step of a change that an earlier one began";
     ClustersFounded = "clusters_founded", "this replica founded a cluster";
     ClustersAdopted = "clusters_adopted", "this replica became a member of a cluster that another founded";
     ClustersJoined = "clusters_joined", "this replica became a voter of a cluster that was there before";

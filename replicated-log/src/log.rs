@@ -4,6 +4,7 @@ pub(crate) mod membership;
 mod opening;
 mod reading;
 mod status_loop;
+mod unfinished;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -148,6 +149,10 @@ impl<S: StateMachine> ReplicatedLog<S> {
             return Err(error);
         }
         log.start_takeover();
+        let finishing = unfinished::finish_changes(log.0.raft.clone(), log.status(), log.counters().clone());
+        log.0
+            .running
+            .spawn(log.0.stop.clone().run_until_cancelled_owned(finishing));
         let compaction = compaction::run(
             log.0.config.clone(),
             log.0.raft.clone(),

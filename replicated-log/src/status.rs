@@ -59,6 +59,8 @@ pub struct Status {
     pub voters: BTreeMap<NodeId, String>,
     /// Who receives entries without voting, with addresses.
     pub learners: BTreeMap<NodeId, String>,
+    /// Whether the voters are being changed: until that is finished, a quorum of the old ones is needed too.
+    pub is_joint: bool,
     /// On the leader: how far each other replica's log is known to match, as an index.
     pub matched: BTreeMap<NodeId, Option<u64>>,
     /// Whether this replica acknowledges nothing because its disk is full.

@@ -102,9 +102,16 @@ async fn current<S: StateMachine>(raft: &Raft<S>) -> Result<Membership, Membersh
     })
 }
 
-async fn change<S: StateMachine>(raft: &Raft<S>, members: ChangeMembers<NodeId, Node>) -> Result<(), MembershipError> {
+pub(super) async fn change<S: StateMachine>(
+    raft: &Raft<S>,
+    members: ChangeMembers<NodeId, Node>,
+) -> Result<(), MembershipError> {
     let start = Instant::now();
     loop {
+        // A leader that has removed itself leads until that is committed; the core takes no further change from it.
+        if !current(raft).await?.voter_ids().any(|voter| voter == *raft.node_id()) {
+            return Err(MembershipError::NotLeader { leader: None });
+        }
         let changed = tokio::time::timeout(CHANGE_PATIENCE, raft.change_membership(members.clone(), false)).await;
         let error = match changed {
             Err(_) => return Err(MembershipError::Unknown),

@@ -128,6 +128,7 @@ fn status_of(metrics: &RaftMetrics<TypeConfig>, store: &LogStore, health: &Stora
         purged: metrics.purged.as_ref().map(position),
         voters,
         learners,
+        is_joint: membership.get_joint_config().len() > 1,
         matched: metrics
             .replication
             .iter()

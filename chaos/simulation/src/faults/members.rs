@@ -53,11 +53,9 @@ impl Run<'_> {
             .collect();
         members.iter().all(|host| {
             let machine = self.cluster.machines[*host].lock();
-            let voters = machine
-                .master
-                .as_ref()
-                .map(|master| master.status().borrow().voters.clone());
-            voters.is_some_and(|voters| voters.into_keys().collect::<BTreeSet<u64>>() == nodes)
+            let status = machine.master.as_ref().map(|master| master.status().borrow().clone());
+            status
+                .is_some_and(|status| !status.is_joint && status.voters.into_keys().collect::<BTreeSet<u64>>() == nodes)
         })
     }
 
