@@ -20,6 +20,7 @@ mod masters;
 mod operator;
 mod outcome;
 mod scheduler;
+mod subscribing;
 #[cfg(test)]
 mod testing;
 

@@ -3,7 +3,6 @@
 //! It keeps the position behind the last event it handed on and asks the next master to go on there. An event that does not
 //! stand behind that position is never handed on: the stream is left instead.
 
-use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,8 +18,9 @@ use tracing::{debug, info};
 use super::EventNotice;
 use crate::backoff::Backoff;
 use crate::encoding::Encoding;
-use crate::http::{EventStream, Http, HttpError, error_text, redirect_target};
+use crate::http::{EventStream, Http, HttpError, error_text};
 use crate::leader::LeaderFinder;
+use crate::subscribing::{End, GOOD_STREAM, LEADER_CHECK_INTERVAL, heartbeat_timeout, retry, subscribe_at_leader};
 
 /// Path of the v1 operator API.
 const OPERATOR_PATH: &str = "/api/v1";
@@ -29,22 +29,10 @@ const RESUME_FROM: &str = "Mesoraft-Resume-From";
 const RESUMED: &str = "Mesoraft-Resumed";
 const CLUSTER: &str = "Mesoraft-Cluster";
 
-/// Heartbeat interval of a master that announces none.
-const HEARTBEAT_INTERVAL_DEFAULT: Duration = Duration::from_secs(15);
-/// After so many heartbeat intervals without a record the stream is taken for dead.
-const HEARTBEATS_MISSED_MAX: f64 = 2.5;
-/// Longest heartbeat interval believed.
-const HEARTBEAT_INTERVAL_MAX: Duration = Duration::from_secs(3600);
-/// How often another master is asked whether somebody else leads.
-const LEADER_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 /// Longest wait for the head of the answer: masters hold the call while they elect.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for the first record, which is the state of a large cluster.
 const STATE_TIMEOUT: Duration = Duration::from_secs(60);
-/// Redirects followed in one attempt; in a settled cluster one leads to the leader.
-const REDIRECTS_MAX: usize = 3;
-/// A stream that lasted so long was a good one: after it the pauses start short again.
-const GOOD_STREAM: Duration = Duration::from_secs(1);
 
 /// A subscription.
 #[derive(Debug)]
@@ -58,25 +46,6 @@ pub(crate) struct Following {
     pub(crate) position: Option<EventPosition>,
     /// The cluster that position belongs to.
     pub(crate) cluster_id: Option<String>,
-}
-
-/// Why an attempt or a stream ended.
-enum End {
-    /// For good.
-    Final(String),
-    /// Another master may do better.
-    Retry {
-        reason: String,
-        /// The leader to try next, when it is known.
-        next: Option<String>,
-    },
-}
-
-fn retry(reason: impl Into<String>) -> End {
-    End::Retry {
-        reason: reason.into(),
-        next: None,
-    }
 }
 
 impl Following {
@@ -125,7 +94,7 @@ impl Following {
             Ok(Err(end)) => return (end, false),
             Err(_) => return (retry("no SUBSCRIBED event came"), false),
         };
-        let heartbeat_timeout = heartbeat_timeout(&subscribed);
+        let heartbeat_timeout = heartbeat_timeout(subscribed.heartbeat_interval_seconds);
         let entered = self.enter(
             &master,
             resumed.as_deref() == Some("true"),
@@ -144,48 +113,20 @@ impl Following {
         (end, true)
     }
 
-    /// Posts SUBSCRIBE, following redirects; gives up early when another master turns out to lead.
+    /// Posts SUBSCRIBE to whoever leads, `master` first.
     async fn subscribe(&self, master: &str) -> Result<(String, Response), End> {
-        let mut master = master.to_owned();
-        let mut turn = 0;
-        for _ in 0..=REDIRECTS_MAX {
-            let response = {
-                let mut attempt = pin!(timeout(SUBSCRIBE_TIMEOUT, self.post_subscribe(&master)));
-                loop {
-                    tokio::select! {
-                        response = &mut attempt => break response,
-                        other = self.finder.next_check(&master, LEADER_CHECK_INTERVAL, &mut turn) => if let Some(other) = other {
-                            return Err(End::Retry { reason: format!("{other} leads"), next: Some(other) });
-                        },
-                    }
-                }
-            };
-            let response = match response {
-                Ok(Ok(response)) => response,
-                Ok(Err(error)) => return Err(retry(error.to_string())),
-                Err(_) => return Err(retry(format!("no answer to SUBSCRIBE within {SUBSCRIBE_TIMEOUT:?}"))),
-            };
-            match response.status {
-                200 => return Ok((master, response)),
-                307 => match redirect_target(&response) {
-                    Some(target) => {
-                        debug!(%master, leader = %target.address, "redirected");
-                        self.finder.learn(&target.address);
-                        master = target.address;
-                    }
-                    None => return Err(retry("redirected to nowhere")),
-                },
-                status => {
-                    let text = format!(
-                        "{master} answered SUBSCRIBE with {status}: {}",
-                        error_text(response).await
-                    );
-                    let is_final = (400..500).contains(&status) || status == 501;
-                    return Err(if is_final { End::Final(text) } else { retry(text) });
-                }
-            }
+        let post = |master: String| async move { self.post_subscribe(&master).await };
+        let (master, response) = subscribe_at_leader(&self.finder, master, SUBSCRIBE_TIMEOUT, post).await?;
+        let status = response.status;
+        if status == 200 {
+            return Ok((master, response));
         }
-        Err(retry(format!("redirected more than {REDIRECTS_MAX} times")))
+        let text = format!(
+            "{master} answered SUBSCRIBE with {status}: {}",
+            error_text(response).await
+        );
+        let is_final = (400..500).contains(&status) || status == 501;
+        Err(if is_final { End::Final(text) } else { retry(text) })
     }
 
     async fn post_subscribe(&self, master: &str) -> Result<Response, HttpError> {
@@ -323,14 +264,4 @@ async fn first_event(events: &mut EventStream) -> Result<(Option<EventPosition>,
 fn position_of(event: &Event) -> Result<Option<EventPosition>, End> {
     let parsed = event.position.as_deref().map(str::parse::<EventPosition>).transpose();
     parsed.map_err(|error| retry(error.to_string()))
-}
-
-/// Silence after which a stream is dead.
-fn heartbeat_timeout(subscribed: &Subscribed) -> Duration {
-    let interval = subscribed
-        .heartbeat_interval_seconds
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .filter(|interval| !interval.is_zero())
-        .unwrap_or(HEARTBEAT_INTERVAL_DEFAULT);
-    interval.min(HEARTBEAT_INTERVAL_MAX).mul_f64(HEARTBEATS_MISSED_MAX)
 }

@@ -1,9 +1,8 @@
 //! The loop behind a [`Scheduler`](super::Scheduler): find the leader, subscribe, read events, start over.
 //!
-//! The stream is left when it breaks or ends, when [`HEARTBEATS_MISSED_MAX`] heartbeats stayed away, and when another
+//! The stream is left when it breaks or ends, when `HEARTBEATS_MISSED_MAX` heartbeats stayed away, and when another
 //! master is found to lead: a paused leader keeps its connections open and says nothing.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,23 +19,12 @@ use tracing::{debug, info, warn};
 
 use super::{Notice, SCHEDULER_PATH, SchedulerConfig, Session};
 use crate::backoff::Backoff;
-use crate::http::{EventStream, Http, HttpError, error_text, redirect_target};
+use crate::http::{EventStream, Http, HttpError, error_text};
 use crate::leader::LeaderFinder;
+use crate::subscribing::{End, GOOD_STREAM, LEADER_CHECK_INTERVAL, heartbeat_timeout, retry, subscribe_at_leader};
 
-/// Heartbeat interval of a master that announces none.
-const HEARTBEAT_INTERVAL_DEFAULT: Duration = Duration::from_secs(15);
-/// After so many heartbeat intervals without a byte the stream is taken for dead.
-const HEARTBEATS_MISSED_MAX: f64 = 2.5;
-/// Longest heartbeat interval believed.
-const HEARTBEAT_INTERVAL_MAX: Duration = Duration::from_secs(3600);
-/// How often another master is asked whether somebody else leads.
-const LEADER_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 /// Longest wait for the answer to SUBSCRIBE: masters hold it while they elect.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Redirects followed in one attempt; in a settled cluster one leads to the leader.
-const REDIRECTS_MAX: usize = 3;
-/// A subscription that lasted so long was a good one: after it the pauses start short again.
-const GOOD_SUBSCRIPTION: Duration = Duration::from_secs(1);
 
 pub(super) struct Subscription {
     pub(super) finder: LeaderFinder,
@@ -47,26 +35,6 @@ pub(super) struct Subscription {
     pub(super) notices: mpsc::Sender<Notice>,
     pub(super) torn_down: Arc<AtomicBool>,
     pub(super) subscribed_before: bool,
-}
-
-/// Why an attempt or a subscription ended.
-enum End {
-    /// For good.
-    Final(String),
-    /// Another master may do better.
-    Retry {
-        /// For the log and the notice.
-        reason: String,
-        /// The leader to try next, when it is known.
-        next: Option<String>,
-    },
-}
-
-fn retry(reason: impl Into<String>) -> End {
-    End::Retry {
-        reason: reason.into(),
-        next: None,
-    }
 }
 
 impl Subscription {
@@ -94,7 +62,7 @@ impl Subscription {
                         self.notify(Notice::Ended { reason }).await;
                         return;
                     }
-                    if was_subscribed && started.elapsed() >= GOOD_SUBSCRIPTION {
+                    if was_subscribed && started.elapsed() >= GOOD_STREAM {
                         backoff.reset();
                     } else {
                         sleep(backoff.next_pause()).await;
@@ -119,7 +87,7 @@ impl Subscription {
             Ok(Err(end)) => return (end, false),
             Err(_) => return (retry("no SUBSCRIBED event came"), false),
         };
-        let heartbeat_timeout = heartbeat_timeout(&subscribed);
+        let heartbeat_timeout = heartbeat_timeout(subscribed.heartbeat_interval_seconds);
         let doubt = self.enter(&master, stream_id, subscribed).await;
         let end = self.read_events(&master, &mut events, heartbeat_timeout, &doubt).await;
         self.session.send_replace(None);
@@ -133,52 +101,21 @@ impl Subscription {
         (end, true)
     }
 
-    /// Posts SUBSCRIBE, following redirects; gives up early when another master turns out to lead.
+    /// Posts SUBSCRIBE to whoever leads, `master` first.
     async fn subscribe(&self, master: &str) -> Result<(String, Response), End> {
-        let mut master = master.to_owned();
-        let mut turn = 0;
-        for _ in 0..=REDIRECTS_MAX {
-            let response = {
-                let mut attempt = pin!(timeout(SUBSCRIBE_TIMEOUT, self.post_subscribe(&master)));
-                loop {
-                    tokio::select! {
-                        response = &mut attempt => break response,
-                        other = self.finder.next_check(&master, LEADER_CHECK_INTERVAL, &mut turn) => if let Some(other) = other {
-                            return Err(End::Retry { reason: format!("{other} leads"), next: Some(other) });
-                        },
-                    }
-                }
-            };
-            let response = match response {
-                Ok(Ok(response)) => response,
-                Ok(Err(error)) => return Err(retry(error.to_string())),
-                Err(_) => return Err(retry(format!("no answer to SUBSCRIBE within {SUBSCRIBE_TIMEOUT:?}"))),
-            };
-            match response.status {
-                200 => return Ok((master, response)),
-                307 => match redirect_target(&response) {
-                    Some(target) => {
-                        debug!(%master, leader = %target.address, "redirected");
-                        self.finder.learn(&target.address);
-                        master = target.address;
-                    }
-                    None => return Err(retry("redirected to nowhere")),
-                },
-                status @ (400 | 401 | 403 | 406 | 415) => {
-                    return Err(End::Final(format!(
-                        "SUBSCRIBE refused with {status}: {}",
-                        error_text(response).await
-                    )));
-                }
-                status => {
-                    return Err(retry(format!(
-                        "SUBSCRIBE answered {status}: {}",
-                        error_text(response).await
-                    )));
-                }
-            }
+        let post = |master: String| async move { self.post_subscribe(&master).await };
+        let (master, response) = subscribe_at_leader(&self.finder, master, SUBSCRIBE_TIMEOUT, post).await?;
+        match response.status {
+            200 => Ok((master, response)),
+            status @ (400 | 401 | 403 | 406 | 415) => Err(End::Final(format!(
+                "SUBSCRIBE refused with {status}: {}",
+                error_text(response).await
+            ))),
+            status => Err(retry(format!(
+                "SUBSCRIBE answered {status}: {}",
+                error_text(response).await
+            ))),
         }
-        Err(retry(format!("redirected more than {REDIRECTS_MAX} times")))
     }
 
     async fn post_subscribe(&self, master: &str) -> Result<Response, HttpError> {
@@ -303,14 +240,4 @@ impl Subscription {
             debug!("nobody reads the notices any more");
         }
     }
-}
-
-/// Silence after which a stream is dead.
-fn heartbeat_timeout(subscribed: &Subscribed) -> Duration {
-    let interval = subscribed
-        .heartbeat_interval_seconds
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .filter(|interval| !interval.is_zero())
-        .unwrap_or(HEARTBEAT_INTERVAL_DEFAULT);
-    interval.min(HEARTBEAT_INTERVAL_MAX).mul_f64(HEARTBEATS_MISSED_MAX)
 }
